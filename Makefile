@@ -1,0 +1,59 @@
+# The front door. `make run` and `make test` work on a fresh Debian with Rust: what they need and do not find they
+# install (as root, or with sudo); when nothing is missing they install nothing and need no network.
+
+.PHONY: help run test bench check fmt lint fuzz
+
+help: ## say what there is
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 8
+
+run: ## build the edge and start it with conf/quickstart.toml
+	@$(call need,cc:gcc cc:libc6-dev cmake:cmake)
+	cargo run --release --package wxedge -- run --config conf/quickstart.toml
+
+test: target/venv/ready ## run every test
+	@$(call need,cc:gcc cc:libc6-dev cmake:cmake nginx:nginx-light)
+	cargo test --workspace --doc
+	$(NEXTEST)
+
+bench: ## measure wxedge beside nginx, Pingora, FastAPI and koa (ARGS="--help" says more)
+	@$(call need,cc:gcc cc:libc6-dev cmake:cmake nginx:nginx-light node:nodejs npm:npm)
+	@$(call need-venv)
+	cargo build --release --package wxedge --package wxedge-tests
+	python3 tests/bench/bench.py $(ARGS)
+
+check: lint test ## all that CI checks
+
+fmt: ## format the code
+	cargo fmt --all
+
+lint: ## formatting, lints, documentation, licences
+	@$(call need,cc:gcc cc:libc6-dev cmake:cmake)
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
+	@cargo deny --version >/dev/null 2>&1 || cargo install --quiet --locked cargo-deny
+	cargo deny --log-level error check bans licenses sources
+
+# cargo-nextest ends a test that hangs and runs each in a process of its own; without it `cargo test` does.
+NEXTEST = $(shell cargo nextest --version >/dev/null 2>&1 \
+	&& echo cargo nextest run --workspace || echo cargo test --workspace --lib --bins --tests --examples)
+
+# Python's side of the differential tests.
+target/venv/ready: tests/requirements.txt
+	@$(call need-venv)
+	python3 -m venv target/venv
+	target/venv/bin/pip install --quiet --disable-pip-version-check --requirement tests/requirements.txt
+	@touch $@
+
+# $(call need,program:package ...) installs the Debian packages whose program is missing.
+need = PATH="$$PATH:/usr/sbin:/sbin"; missing=; \
+	for pair in $(1); do command -v "$${pair%%:*}" >/dev/null || missing="$$missing $${pair\#\#*:}"; done; \
+	$(install-missing)
+
+# Debian has Python without the part that makes a virtual environment.
+need-venv = missing=; python3 -c 'import ensurepip' 2>/dev/null || missing="python3 python3-venv"; $(install-missing)
+
+install-missing = [ -z "$$missing" ] || { \
+	sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
+	$$sudo apt-get update -qq && $$sudo env DEBIAN_FRONTEND=noninteractive \
+		apt-get install -qq -y --no-install-recommends $$missing >/dev/null; }

@@ -1,0 +1,255 @@
+//! The admin listener: health, metrics, status, events. Loopback, or a key.
+
+use crate::account::Account;
+use crate::callback::unix_now_s;
+use crate::config::{Mode, Secret, SourceIp, Target};
+use crate::connection::{App, Arrival, Response};
+use crate::edge::Edge;
+use crate::events::Event;
+use bytes::Bytes;
+use http::{Method, header};
+use pingora::http::ResponseHeader;
+use pingora::protocols::http::ServerSession;
+use serde_json::{Value, json};
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::watch;
+use wxedge_wechat::signature::sign;
+
+/// An idle event stream says so this often, which shows both ends whether the other one is there.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+
+/// What operators ask.
+#[derive(Debug)]
+pub struct Admin {
+    edge: Arc<Edge>,
+    /// Given with `authorization: Bearer …`; without one the listener is on loopback.
+    key: Option<Secret>,
+    started: i64,
+    ready: Arc<AtomicBool>,
+    drain: watch::Receiver<bool>,
+    loaded: Mutex<Loaded>,
+}
+
+#[derive(Debug)]
+struct Loaded {
+    at: i64,
+    error: Option<String>,
+}
+
+impl Admin {
+    /// `ready` is true while the edge takes callbacks.
+    pub fn new(edge: Arc<Edge>, ready: Arc<AtomicBool>, drain: watch::Receiver<bool>) -> Admin {
+        let now = unix_now_s();
+        let key = edge.config().listen.admin_key.clone();
+        Admin { edge, key, started: now, ready, drain, loaded: Mutex::new(Loaded { at: now, error: None }) }
+    }
+
+    /// A reload was taken, or refused for this reason.
+    pub fn reloaded(&self, result: Result<(), String>) {
+        let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        match result {
+            Ok(()) => *loaded = Loaded { at: unix_now_s(), error: None },
+            Err(error) => loaded.error = Some(error),
+        }
+    }
+
+    fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Relaxed) && !*self.drain.borrow()
+    }
+
+    fn answer(&self, method: &Method, path: &str) -> Response {
+        let segments: Vec<&str> = path.trim_start_matches('/').split('/').collect();
+        let known = match segments.as_slice() {
+            ["healthz"] => Response::text(200, "ok\n"),
+            ["readyz"] if self.is_ready() => Response::text(200, "ready\n"),
+            ["readyz"] => Response::text(503, "not ready\n"),
+            ["metrics"] => Response {
+                content_type: "text/plain; version=0.0.4; charset=utf-8",
+                ..Response::text(200, self.edge.render_metrics())
+            },
+            ["v1", "status"] => object(200, &self.status()),
+            ["v1", "accounts", name, "verification"] => match self.edge.account(name) {
+                Some(account) => object(200, &verification(&account)),
+                None => object(404, &json!({"error": "no such account"})),
+            },
+            _ => return object(404, &json!({"error": "no such endpoint"})),
+        };
+        if method == Method::GET { known } else { object(405, &json!({"error": "only GET"})) }
+    }
+
+    fn status(&self) -> Value {
+        let config = self.edge.config();
+        let mut accounts = self.edge.accounts();
+        accounts.sort_by(|a, b| a.config.name.cmp(&b.config.name));
+        let loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        let store = &config.store.dir;
+        json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "started": self.started,
+            "ready": self.is_ready(),
+            "store": {
+                "url": format!("embedded:{}", store.display()),
+                "writable": std::fs::metadata(store).is_ok_and(|folder| !folder.permissions().readonly()),
+                "bytes": 0,
+                "bytes_max": config.spool.max_bytes,
+            },
+            "config": {"loaded": loaded.at, "error": loaded.error},
+            "api_base": [],
+            "accounts": accounts.iter().map(|account| status_of(account)).collect::<Vec<_>>(),
+        })
+    }
+
+    /// `GET /v1/events`: everything from now on, as server-sent events, until one end has enough.
+    async fn stream(&self, session: &mut ServerSession) -> pingora::Result<()> {
+        let mut events = self.edge.events.subscribe();
+        let mut drain = self.drain.clone();
+        let mut head = ResponseHeader::build(200, Some(3))?;
+        head.insert_header(header::CONTENT_TYPE, "text/event-stream")?;
+        head.insert_header(header::CACHE_CONTROL, "no-store")?;
+        head.insert_header(header::TRANSFER_ENCODING, "chunked")?;
+        session.set_keepalive(None);
+        session.set_write_timeout(Some(crate::limits::WRITE_TIMEOUT));
+        session.write_response_header(Box::new(head)).await?;
+        let hello = self.edge.events.event("hello", None, json!({"version": env!("CARGO_PKG_VERSION")}));
+        session.write_response_body(server_sent(&hello), false).await?;
+        loop {
+            let chunk = tokio::select! {
+                event = events.recv() => match event {
+                    Ok(event) => server_sent(&event),
+                    Err(RecvError::Lagged(lost)) => {
+                        self.edge.metrics.events_dropped.inc_by(lost);
+                        server_sent(&self.edge.events.event("lost", None, json!({"n": lost})))
+                    }
+                    Err(RecvError::Closed) => break,
+                },
+                () = tokio::time::sleep(HEARTBEAT) => Bytes::from_static(b":\n\n"),
+                _draining = drain.wait_for(|drain| *drain) => break,
+            };
+            session.write_response_body(chunk, false).await?;
+        }
+        session.write_response_body(Bytes::new(), true).await
+    }
+}
+
+impl App for Admin {
+    async fn respond(self: &Arc<Self>, session: &mut ServerSession, _arrival: Arrival) {
+        let request = session.req_header();
+        let path = request.uri.path().to_owned();
+        let method = request.method.clone();
+        let response = match refusal(session, self.key.as_ref(), &path) {
+            Some(refusal) => refusal,
+            None if path == "/v1/events" && method == Method::GET => {
+                // The reader left; that is how streams end.
+                let _left = self.stream(session).await;
+                return;
+            }
+            None => self.answer(&method, &path),
+        };
+        // The client may be gone; there is nobody else to tell.
+        let _gone = response.write(session).await;
+    }
+
+    fn unrouted(&self, status: u16, reason: &'static str, peer: IpAddr) {
+        log::debug!("{peer}: {status} {reason} on the admin listener");
+    }
+}
+
+/// Why a request is not for us: a web page in an operator's browser must not reach this listener, by another site's
+/// script (`Origin`) or by a name that was made to point here (`Host`).
+fn refusal(session: &ServerSession, key: Option<&Secret>, path: &str) -> Option<Response> {
+    let text = |name| session.get_header(name).and_then(|value| value.to_str().ok());
+    let host = text(header::HOST).unwrap_or_default();
+    if let Some(origin) = text(header::ORIGIN)
+        && origin.split_once("://").map(|(_, authority)| authority) != Some(host)
+    {
+        return Some(object(403, &json!({"error": "cross-site requests are refused"})));
+    }
+    if matches!(path, "/healthz" | "/readyz") {
+        return None;
+    }
+    match key {
+        Some(key) => {
+            let given = text(header::AUTHORIZATION).and_then(|value| value.strip_prefix("Bearer "));
+            let right = given.is_some_and(|given| key.matches(given.as_bytes()));
+            (!right).then(|| object(401, &json!({"error": "authorization: Bearer <admin_key> is needed"})))
+        }
+        None => (!is_local(host)).then(|| object(403, &json!({"error": "this host name is not served here"}))),
+    }
+}
+
+/// Whether a `Host` is an address or `localhost`, which no page can make point elsewhere.
+fn is_local(host: &str) -> bool {
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    };
+    name.eq_ignore_ascii_case("localhost") || name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok()
+}
+
+fn status_of(account: &Account) -> Value {
+    let config = &account.config;
+    let last = account.metrics.last_received.get();
+    let mut source_ip = json!({
+        "policy": match config.source_ip {
+            SourceIp::Off => "off",
+            SourceIp::Report => "report",
+            SourceIp::Enforce => "enforce",
+        },
+        "listed": config.source_ips.len(),
+    });
+    if config.source_ip == SourceIp::Enforce && config.source_ips.is_empty() {
+        source_ip["acts_as"] = "report".into();
+    }
+    json!({
+        "account": config.name,
+        "appid": config.appid,
+        "nickname": config.nickname,
+        "mode": match config.mode {
+            Mode::Plain => "plain",
+            Mode::Compatible => "compatible",
+            Mode::Safe => "safe",
+        },
+        "path": config.path,
+        "last_callback": (last > 0).then_some(last),
+        "upstream": {
+            "host": match &config.upstream.target {
+                Target::Echo => "builtin:echo",
+                Target::Url(url) => url.host_str().unwrap_or_default(),
+            },
+            "circuit": "closed",
+            "in_flight": account.in_flight.count(),
+        },
+        "spool": {"pending": 0, "dead": 0, "oldest_s": 0},
+        "source_ip": source_ip,
+        "credentials": [],
+        "budgets": [],
+    })
+}
+
+/// A signed URL verification, for the sidecar to send through the public URL without knowing the Token.
+fn verification(account: &Account) -> Value {
+    let mut random = [0; 16];
+    if getrandom::fill(&mut random).is_err() {
+        return json!({"error": "the system gives no random bytes"});
+    }
+    let timestamp = unix_now_s().to_string();
+    let number = u128::from_be_bytes(random);
+    let nonce = (number as u32).to_string();
+    let echostr = ((number >> 64) as u64).to_string();
+    let token = account.config.tokens.first().map_or("", |token| token.expose());
+    let signature = sign(&[token, &timestamp, &nonce]);
+    let query = format!("signature={signature}&timestamp={timestamp}&nonce={nonce}&echostr={echostr}");
+    json!({"query": query, "echostr": echostr})
+}
+
+fn server_sent(event: &Event) -> Bytes {
+    format!("id: {}\nevent: {}\ndata: {}\n\n", event.id, event.name, event.data).into()
+}
+
+fn object(status: u16, value: &Value) -> Response {
+    Response { content_type: "application/json", ..Response::text(status, value.to_string()) }
+}

@@ -1,0 +1,241 @@
+//! Stage 7: what WeChat gets, by the deadline, whatever the app does.
+
+use super::dedupe::{Claimed, Flight};
+use super::decrypt::Clear;
+use super::normalize::normalize;
+use super::record::{Notes, Record};
+use super::{Facts, Rejection, remember};
+use crate::account::{Account, App, Place};
+use crate::connection::{Arrival, Response};
+use crate::edge::Edge;
+use crate::outcome::Outcome;
+use crate::upstream::{AppAnswer, Failure};
+use bytes::Bytes;
+use pingora::ErrorType;
+use pingora::protocols::http::ServerSession;
+use pingora_timeout::fast_timeout::fast_sleep;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::future::Future;
+use std::time::{Duration, Instant};
+use wxedge_wechat::envelope::Seal;
+use wxedge_wechat::message::{Class, Format, Message};
+use wxedge_wechat::reply::Answer;
+
+/// A call to the app that can go on without the callback it began in.
+pub type Call = Pin<Box<dyn Future<Output = Result<AppAnswer, Failure>> + Send>>;
+
+/// The first delivery of a message: it has to be answered, once.
+pub struct First<'a> {
+    /// The edge.
+    pub edge: &'a Arc<Edge>,
+    /// Whose message it is.
+    pub account: &'a Arc<Account>,
+    /// The message.
+    pub message: &'a Message<'a>,
+    /// Its bytes.
+    pub clear: &'a Clear<'a>,
+    /// Its name and randomness.
+    pub facts: &'a Facts,
+}
+
+impl First<'_> {
+    /// Calls the app and answers by the deadline.
+    ///
+    /// # Errors
+    /// `unavailable` when the message may not be acknowledged, `client_gone`.
+    pub async fn answer(
+        &self,
+        session: &mut ServerSession,
+        arrival: Arrival,
+        claimed: Claimed,
+        place: Place,
+        record: &mut Record,
+    ) -> Result<(Outcome, Response), Rejection> {
+        let deadline = deadline(self.account, self.message, arrival);
+        let mut call = self.call(deadline.saturating_duration_since(Instant::now()));
+        let result = tokio::select! {
+            biased;
+            result = &mut call => Some(result),
+            () = fast_sleep(deadline.saturating_duration_since(Instant::now())) => None,
+            () = gone(session) => {
+                remember::after_client(self, call, claimed, place);
+                return Err(Rejection::new(Outcome::ClientGone, "waiting"));
+            }
+        };
+        record.app_answered();
+        let (outcome, response) = match result {
+            Some(result) => self.judge(result, record.notes()),
+            None => {
+                self.account.metrics.upstream_failures(&Failure::Timeout).inc();
+                record.notes().reason = Failure::Timeout.reason();
+                self.fall_back(Outcome::FallbackDeadline)
+            }
+        };
+        if outcome == Outcome::Unavailable {
+            // The claim is dropped: the repeat is a first delivery again.
+            return Ok((outcome, response));
+        }
+        claimed.settle(&response);
+        if outcome == Outcome::FallbackDeadline {
+            remember::after_deadline(self, call, place);
+        }
+        Ok((outcome, response))
+    }
+
+    /// The call to the app, timed and counted, not yet begun.
+    fn call(&self, left: Duration) -> Call {
+        let account = self.account.clone();
+        match &self.account.app {
+            App::Echo => {
+                let echoed = Ok(echo(self.message));
+                Box::pin(async move { echoed })
+            }
+            App::Http(upstream) => {
+                let delivery = normalize(&account, self.message, &self.clear.message, self.facts, 1, left);
+                let upstream = upstream.clone();
+                Box::pin(async move {
+                    let begun = Instant::now();
+                    let result = upstream.call(delivery.query.as_deref(), delivery.headers, delivery.body).await;
+                    account.metrics.upstream_duration.observe(begun.elapsed().as_secs_f64());
+                    result
+                })
+            }
+        }
+    }
+
+    /// What the app's answer, or its failure, means for WeChat.
+    pub fn judge(&self, result: Result<AppAnswer, Failure>, notes: &mut Notes) -> (Outcome, Response) {
+        let answer = match result {
+            Ok(answer) if (200..300).contains(&answer.status) => answer,
+            Ok(answer) => return self.failed(Failure::Status(answer.status), answer.body, notes),
+            Err(failure) => return self.failed(failure, Bytes::new(), notes),
+        };
+        match Answer::interpret(answer.content_type.as_deref(), &answer.body, self.message) {
+            Answer::Acknowledge => (Outcome::Acknowledged, acknowledge(self.message)),
+            Answer::Reply(reply) => {
+                let to = self.message.from_user().unwrap_or_default();
+                let from = self.message.to_user().unwrap_or_default();
+                let reply = reply.render(self.message.format(), to, from, self.facts.now_s);
+                (Outcome::Replied, self.seal(reply))
+            }
+            Answer::Verbatim(json) => (Outcome::Replied, typed(Format::Json, json)),
+            Answer::CustomerService(_) => {
+                notes.reason = "customer_service";
+                (Outcome::Acknowledged, acknowledge(self.message))
+            }
+            Answer::Dropped => {
+                notes.reason = "content_dropped";
+                (Outcome::Acknowledged, acknowledge(self.message))
+            }
+            Answer::Invalid(invalid) => {
+                self.account.metrics.upstream_failures(&Failure::Invalid).inc();
+                *notes = Notes { reason: invalid.label(), invalid: true, response: answer.body };
+                (Outcome::Acknowledged, acknowledge(self.message))
+            }
+        }
+    }
+
+    fn failed(&self, failure: Failure, response: Bytes, notes: &mut Notes) -> (Outcome, Response) {
+        self.account.metrics.upstream_failures(&failure).inc();
+        *notes = Notes { reason: failure.reason(), invalid: false, response };
+        self.fall_back(Outcome::FallbackError)
+    }
+
+    /// `success` in the app's place; not for messages that stand for money, which are acknowledged by the app or,
+    /// once it exists, by the spool.
+    fn fall_back(&self, outcome: Outcome) -> (Outcome, Response) {
+        match self.message.class() {
+            Class::Conversation | Class::NoContent => (outcome, acknowledge(self.message)),
+            Class::Verbatim => (Outcome::Unavailable, Response::empty(Outcome::Unavailable.status())),
+        }
+    }
+
+    /// Encrypts a reply with what the message was encrypted with.
+    fn seal(&self, reply: Vec<u8>) -> Response {
+        let format = self.message.format();
+        let account = &self.account.config;
+        let sealed = self.clear.sealed_with.and_then(|with| {
+            let seal = Seal {
+                key: account.aes_keys.get(with.key)?,
+                token: account.tokens.get(with.token)?.expose(),
+                appid: &account.appid,
+                timestamp: self.facts.now_s,
+                nonce: &self.facts.nonce,
+                random: self.facts.padding,
+            };
+            Some(seal.seal(format, &reply))
+        });
+        typed(format, sealed.unwrap_or(reply))
+    }
+}
+
+/// A repeat waits for the first delivery's answer, by its own deadline.
+///
+/// # Errors
+/// `unavailable` when the first delivery ended without an answer, `client_gone`.
+pub async fn join(
+    account: &Account,
+    session: &mut ServerSession,
+    arrival: Arrival,
+    message: &Message<'_>,
+    flight: &Flight,
+) -> Result<(Outcome, Response), Rejection> {
+    let left = deadline(account, message, arrival).saturating_duration_since(Instant::now());
+    tokio::select! {
+        biased;
+        landed = flight.landed() => match landed {
+            Some(response) => Ok((Outcome::Joined, response)),
+            None => Err(Rejection::new(Outcome::Unavailable, "first_delivery_lost")),
+        },
+        () = fast_sleep(left) => match message.class() {
+            Class::Verbatim => Err(Rejection::new(Outcome::Unavailable, "deadline")),
+            Class::Conversation | Class::NoContent => Ok((Outcome::Joined, acknowledge(message))),
+        },
+        () = gone(session) => Err(Rejection::new(Outcome::ClientGone, "waiting")),
+    }
+}
+
+/// The acknowledgement of a message; never encrypted.
+pub fn acknowledge(message: &Message<'_>) -> Response {
+    let body = Bytes::from_static(message.acknowledgement());
+    match message.class() {
+        Class::Verbatim => Response { content_type: "application/json", ..Response::text(200, body) },
+        Class::Conversation | Class::NoContent => Response::text(200, body),
+    }
+}
+
+fn typed(format: Format, body: Vec<u8>) -> Response {
+    let content_type = match format {
+        Format::Xml => "text/xml; charset=utf-8",
+        Format::Json => "application/json; charset=utf-8",
+    };
+    Response { status: 200, content_type, body: body.into() }
+}
+
+fn deadline(account: &Account, message: &Message<'_>, arrival: Arrival) -> Instant {
+    let upstream = &account.config.upstream;
+    arrival.first_byte + if message.is_minigame() { upstream.deadline_minigame } else { upstream.deadline }
+}
+
+/// Resolves when the client has left; never when it waits as it should.
+async fn gone(session: &mut ServerSession) {
+    match session.read_body_or_idle(true).await {
+        // Bytes after the request: the connection cannot be used again, but the answer is still awaited.
+        Err(error) if *error.etype() == ErrorType::ConnectError => session.set_keepalive(None),
+        Err(_left) => return,
+        Ok(_) => {}
+    }
+    std::future::pending().await
+}
+
+/// `builtin:echo`: text and images come back, everything else is acknowledged.
+fn echo(message: &Message<'_>) -> AppAnswer {
+    let field = |name| message.get(name).unwrap_or_default();
+    let reply = match message.kind().label() {
+        "text" => serde_json::json!({"msgtype": "text", "text": {"content": field("Content")}}).to_string(),
+        "image" => serde_json::json!({"msgtype": "image", "image": {"media_id": field("MediaId")}}).to_string(),
+        _ => String::new(),
+    };
+    AppAnswer { status: 200, content_type: Some("application/json".to_owned()), body: reply.into() }
+}

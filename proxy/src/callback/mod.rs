@@ -1,0 +1,157 @@
+//! The life of a callback, one stage after the other. This file has the order and the control flow, each stage its own.
+
+pub mod admit;
+pub mod answer;
+pub mod decrypt;
+pub mod dedupe;
+pub mod normalize;
+pub mod record;
+pub mod remember;
+pub mod spent;
+pub mod verify;
+
+use crate::account::{Account, InFlight};
+use crate::connection::{Arrival, Response};
+use crate::edge::Edge;
+use crate::outcome::Outcome;
+use bytes::Bytes;
+use dedupe::Claim;
+use pingora::protocols::http::ServerSession;
+use record::Record;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+use wxedge_wechat::message::Message;
+
+/// Handles one callback: every stage in order, one answer, one outcome.
+pub async fn handle(edge: &Arc<Edge>, account: &Arc<Account>, session: &mut ServerSession, arrival: Arrival) {
+    let source = admit::source(session, arrival.peer, &edge.config().listen.trusted_proxies);
+    let mut record = Record::begin(edge, account, arrival, source);
+    let (outcome, response) = match stages(edge, account, session, arrival, &mut record).await {
+        Ok(ended) => ended,
+        Err(rejection) => {
+            record.notes().reason = rejection.reason;
+            (rejection.outcome, rejection.response())
+        }
+    };
+    let sent = response.body.len();
+    let outcome = match outcome {
+        Outcome::ClientGone => outcome,
+        outcome if response.write(session).await.is_ok() => outcome,
+        _unwritten => Outcome::ClientGone,
+    };
+    record.finish(outcome, sent);
+}
+
+/// The stages. Nothing after `verify` sees a byte that WeChat did not sign, nothing before `dedupe` is remembered.
+async fn stages(
+    edge: &Arc<Edge>,
+    account: &Arc<Account>,
+    session: &mut ServerSession,
+    arrival: Arrival,
+    record: &mut Record,
+) -> Result<(Outcome, Response), Rejection> {
+    let place = InFlight::enter(account).ok_or(Rejection::new(Outcome::Unavailable, "max_in_flight"))?;
+    let request = admit::admit(account, session, arrival, record.source()).await?;
+    record.read(request.body.len());
+    let now_s = unix_now_s();
+    if request.get {
+        record.is_verification();
+        return Ok((Outcome::Verified, verify::echo(account, &request, now_s)?));
+    }
+    let verified = verify::verify(account, &request, now_s)?;
+    let clear = decrypt::decrypt(account, verified)?;
+    let message = Message::parse(&clear.message).map_err(|e| Rejection::new(Outcome::RejectedMalformed, e.reason()))?;
+    let facts = Facts::of(account, &message, now_s)?;
+    record.parsed(&message, &facts);
+    match account.dedupe.claim(message.identity(&account.config.appid)) {
+        Claim::Answered => Ok((Outcome::Joined, answer::acknowledge(&message))),
+        Claim::Again(flight) => answer::join(account, session, arrival, &message, &flight).await,
+        Claim::First(claimed) => {
+            let first = answer::First { edge, account, message: &message, clear: &clear, facts: &facts };
+            first.answer(session, arrival, claimed, place, record).await
+        }
+    }
+}
+
+/// A request of a callback path, read whole.
+#[derive(Debug)]
+pub struct Request {
+    /// A URL verification, no message.
+    pub get: bool,
+    /// As it came.
+    pub query: String,
+    /// As it came.
+    pub body: Bytes,
+}
+
+/// Why a callback ends before the app has to do with it.
+#[derive(Debug)]
+pub struct Rejection {
+    outcome: Outcome,
+    reason: &'static str,
+}
+
+impl Rejection {
+    /// `reason` goes to log and events, never to the sender.
+    pub fn new(outcome: Outcome, reason: &'static str) -> Rejection {
+        Rejection { outcome, reason }
+    }
+
+    fn response(&self) -> Response {
+        Response::empty(self.outcome.status())
+    }
+}
+
+/// What the stages after parsing need besides the message: its name, and fresh randomness.
+#[derive(Debug, Clone)]
+pub struct Facts {
+    /// Unix seconds.
+    pub now_s: i64,
+    /// 32 hex digits, the same for every delivery of the message.
+    pub ce_id: String,
+    /// For signatures: 16 hex digits.
+    pub nonce: String,
+    /// The random bytes before an encrypted reply.
+    pub padding: [u8; 16],
+    trace_id: String,
+    span_id: String,
+}
+
+impl Facts {
+    fn of(account: &Account, message: &Message<'_>, now_s: i64) -> Result<Facts, Rejection> {
+        let mut random = [0; 48];
+        getrandom::fill(&mut random).map_err(|_| Rejection::new(Outcome::Unavailable, "random"))?;
+        let mut padding = [0; 16];
+        padding.copy_from_slice(&random[..16]);
+        Ok(Facts {
+            now_s,
+            ce_id: message.identity(&account.config.appid).to_string(),
+            nonce: hex(&random[16..24]),
+            padding,
+            trace_id: hex(&random[24..40]),
+            span_id: hex(&random[40..]),
+        })
+    }
+
+    /// Names the request in the log and, as trace id, in `traceparent`.
+    pub fn request_id(&self) -> &str {
+        &self.trace_id
+    }
+
+    /// W3C trace context, sampled.
+    pub fn traceparent(&self) -> String {
+        format!("00-{}-{}-01", self.trace_id, self.span_id)
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |nibble: u8| DIGITS[usize::from(nibble)] as char;
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+}
+
+/// Unix time in seconds.
+pub fn unix_now_s() -> i64 {
+    // Before 1970 the clock is wrong anyway, and every timestamp is outside the window.
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64)
+}

@@ -1,0 +1,75 @@
+//! Stage 8: what goes on when the callback is over.
+//!
+//! A call to the app is never cut off because WeChat stopped waiting. What comes of it has nobody to go to yet: here
+//! the spool and the late replies will stand. Whatever is acknowledged without the app having taken it passes
+//! [`after_deadline`] or ends in `fallback_error`.
+
+use super::Facts;
+use super::answer::{Call, First};
+use super::decrypt::{Clear, SealedWith};
+use super::dedupe::Claimed;
+use super::record::Notes;
+use crate::account::{Account, Place};
+use crate::edge::Edge;
+use crate::outcome::Outcome;
+use crate::upstream::{AppAnswer, Failure};
+use std::borrow::Cow;
+use std::sync::Arc;
+use wxedge_wechat::message::Message;
+
+/// `success` went out at the deadline; the call goes on, up to `late_timeout_s`.
+pub fn after_deadline(first: &First<'_>, call: Call, place: Place) {
+    let (name, id) = (first.account.config.name.clone(), first.facts.ce_id.clone());
+    tokio::spawn(async move {
+        let _place = place;
+        match call.await {
+            Ok(answer) => log::info!("{name}: the app answered {id} late, with {}", answer.status),
+            Err(failure) => log::info!("{name}: the app failed {id} late: {failure}"),
+        }
+    });
+}
+
+/// The client left before the answer. The call goes on, and its answer waits for the repeat.
+pub fn after_client(first: &First<'_>, call: Call, claimed: Claimed, place: Place) {
+    let orphan = Orphan {
+        edge: first.edge.clone(),
+        account: first.account.clone(),
+        clear: first.clear.message.to_vec(),
+        sealed_with: first.clear.sealed_with,
+        facts: first.facts.clone(),
+    };
+    tokio::spawn(async move {
+        let _place = place;
+        let result = call.await;
+        orphan.settle(result, claimed);
+    });
+}
+
+/// A message whose client left, with all that judging the app's answer needs.
+struct Orphan {
+    edge: Arc<Edge>,
+    account: Arc<Account>,
+    clear: Vec<u8>,
+    sealed_with: Option<SealedWith>,
+    facts: Facts,
+}
+
+impl Orphan {
+    /// Keeps a good answer for the repeat. After a failure the claim is dropped, so that the repeat goes to the app.
+    fn settle(&self, result: Result<AppAnswer, Failure>, claimed: Claimed) {
+        // It was parsed once, so it parses again.
+        let Ok(message) = Message::parse(&self.clear) else { return };
+        let clear = Clear { message: Cow::Borrowed(&self.clear), sealed_with: self.sealed_with };
+        let first = First {
+            edge: &self.edge,
+            account: &self.account,
+            message: &message,
+            clear: &clear,
+            facts: &self.facts,
+        };
+        let (outcome, response) = first.judge(result, &mut Notes::default());
+        if matches!(outcome, Outcome::Replied | Outcome::Acknowledged) {
+            claimed.settle(&response);
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! The socket under a Pingora session: notes when a request began, bounds its header, gathers small writes.
+//!
+//! Pingora bounds each read, not the whole header, and writes header and body of an answer apart. Both are mended
+//! here, below the session, so that nothing else has to know.
+
+use crate::limits;
+use async_trait::async_trait;
+use pingora::protocols::raw_connect::ProxyDigest;
+use pingora::protocols::tls::SslDigest;
+use pingora::protocols::{
+    ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, Stream, TimingDigest,
+    UniqueID, UniqueIDType,
+};
+use std::io;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// When the present request began and how much of it was read. Shared by the stream and the connection's loop.
+#[derive(Debug)]
+pub struct Meter {
+    epoch: Instant,
+    /// Nanoseconds after `epoch` of the request's first byte, plus one; 0 while there is none.
+    first_byte: AtomicU64,
+    /// Bytes that may still be read.
+    budget: AtomicUsize,
+}
+
+impl Meter {
+    /// A meter that awaits a request.
+    pub fn new() -> Meter {
+        Meter {
+            epoch: Instant::now(),
+            first_byte: AtomicU64::new(0),
+            budget: AtomicUsize::new(limits::HEADER_BYTES),
+        }
+    }
+
+    /// Awaits the next request: its first byte is not here, its header has a fresh budget.
+    pub fn rearm(&self) {
+        self.first_byte.store(0, Ordering::Relaxed);
+        self.budget.store(limits::HEADER_BYTES, Ordering::Relaxed);
+    }
+
+    /// The header is complete; the body is bounded elsewhere, by its account.
+    pub fn header_done(&self) {
+        self.budget.store(usize::MAX, Ordering::Relaxed);
+    }
+
+    /// When the request's first byte arrived.
+    pub fn first_byte(&self) -> Option<Instant> {
+        match self.first_byte.load(Ordering::Relaxed) {
+            0 => None,
+            nanos => Some(self.epoch + Duration::from_nanos(nanos - 1)),
+        }
+    }
+
+    /// Whether the header was longer than allowed.
+    pub fn exhausted(&self) -> bool {
+        self.budget.load(Ordering::Relaxed) == 0
+    }
+
+    fn read(&self, bytes: usize) {
+        if self.first_byte.load(Ordering::Relaxed) == 0 {
+            let nanos = u64::try_from(self.epoch.elapsed().as_nanos()).unwrap_or(u64::MAX - 1);
+            self.first_byte.store(nanos + 1, Ordering::Relaxed);
+        }
+        let budget = self.budget.load(Ordering::Relaxed);
+        if budget != usize::MAX {
+            self.budget.store(budget.saturating_sub(bytes), Ordering::Relaxed);
+        }
+    }
+}
+
+/// A stream with a meter and a write buffer.
+#[derive(Debug)]
+pub struct Metered {
+    stream: Stream,
+    meter: Arc<Meter>,
+    /// Written by the session, not yet by the kernel. Empty, and without memory, between answers.
+    pending: Vec<u8>,
+}
+
+impl Metered {
+    /// Puts `meter` on `stream`.
+    pub fn new(stream: Stream, meter: Arc<Meter>) -> Metered {
+        Metered { stream, meter, pending: Vec::new() }
+    }
+
+    fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.pending.is_empty() {
+            let written = ready!(Pin::new(&mut self.stream).poll_write(cx, &self.pending))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.pending.drain(..written);
+        }
+        self.pending = Vec::new();
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncRead for Metered {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.meter.exhausted() {
+            return Poll::Ready(Err(io::Error::other("request header too large")));
+        }
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+        let read = buf.filled().len() - before;
+        if read > 0 {
+            self.meter.read(read);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Metered {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if self.pending.len() + bytes.len() > limits::WRITE_BUFFER_BYTES {
+            ready!(self.poll_drain(cx))?;
+        }
+        if bytes.len() > limits::WRITE_BUFFER_BYTES {
+            return Pin::new(&mut self.stream).poll_write(cx, bytes);
+        }
+        self.pending.extend_from_slice(bytes);
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_drain(cx))?;
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_drain(cx))?;
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+// === what Pingora asks a stream; all of it is the inner stream's ===
+
+#[async_trait]
+impl Shutdown for Metered {
+    async fn shutdown(&mut self) {
+        self.stream.shutdown().await;
+    }
+}
+
+impl UniqueID for Metered {
+    fn id(&self) -> UniqueIDType {
+        self.stream.id()
+    }
+}
+
+impl Ssl for Metered {
+    fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
+        self.stream.get_ssl_digest()
+    }
+
+    fn selected_alpn_proto(&self) -> Option<ALPN> {
+        self.stream.selected_alpn_proto()
+    }
+}
+
+impl GetTimingDigest for Metered {
+    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
+        // Asked for once a request, needed by nothing here: an empty list costs no allocation.
+        Vec::new()
+    }
+}
+
+impl GetProxyDigest for Metered {
+    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
+        self.stream.get_proxy_digest()
+    }
+}
+
+impl GetSocketDigest for Metered {
+    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
+        self.stream.get_socket_digest()
+    }
+}
+
+impl Peek for Metered {}

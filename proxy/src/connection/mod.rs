@@ -1,0 +1,177 @@
+//! One connection: requests one after the other, each read within its time, framed strictly, answered once.
+
+pub mod framing;
+pub mod metered;
+
+use crate::limits;
+use bytes::Bytes;
+use metered::{Meter, Metered};
+use pingora::http::ResponseHeader;
+use pingora::protocols::Stream;
+use pingora::protocols::http::ServerSession;
+use pingora_timeout::fast_timeout::fast_timeout;
+use std::future::{Future, poll_fn};
+use std::net::IpAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Instant;
+use tokio::sync::watch;
+
+/// What serves the requests of a listener.
+pub trait App: Send + Sync + 'static {
+    /// Answers one request whose header is complete and well framed.
+    fn respond(self: &Arc<Self>, session: &mut ServerSession, arrival: Arrival) -> impl Future<Output = ()> + Send;
+
+    /// A request ended before it could be told what it is about; `status` is what its sender gets.
+    fn unrouted(&self, status: u16, reason: &'static str, peer: IpAddr);
+}
+
+/// How a request came in.
+#[derive(Debug, Clone, Copy)]
+pub struct Arrival {
+    /// The first byte of the request line.
+    pub first_byte: Instant,
+    /// Who holds the other end of the connection.
+    pub peer: IpAddr,
+}
+
+impl Arrival {
+    /// When the whole request must have been read.
+    pub fn read_by(&self) -> Instant {
+        self.first_byte + limits::REQUEST_TIMEOUT
+    }
+}
+
+/// An answer that is one buffer. Cloning it shares the buffer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Response {
+    /// HTTP status.
+    pub status: u16,
+    /// The media type, if there is a body.
+    pub content_type: &'static str,
+    /// The body.
+    pub body: Bytes,
+}
+
+impl Response {
+    /// A status without a body.
+    pub fn empty(status: u16) -> Response {
+        Response { status, content_type: "", body: Bytes::new() }
+    }
+
+    /// Plain text.
+    pub fn text(status: u16, body: impl Into<Bytes>) -> Response {
+        Response { status, content_type: "text/plain; charset=utf-8", body: body.into() }
+    }
+
+    /// Writes the answer. The connection stays usable if it was.
+    ///
+    /// # Errors
+    /// When the client is gone or does not read.
+    pub async fn write(self, session: &mut ServerSession) -> Result<(), WriteError> {
+        let write = async {
+            let mut header = ResponseHeader::build(self.status, Some(6))?;
+            if !self.body.is_empty() {
+                header.insert_header(http::header::CONTENT_TYPE, self.content_type)?;
+                header.insert_header("x-content-type-options", "nosniff")?;
+            }
+            header.insert_header(http::header::CONTENT_LENGTH, self.body.len())?;
+            session.write_response_header(Box::new(header)).await?;
+            session.write_response_body(self.body, true).await?;
+            session.finish_body().await
+        };
+        match fast_timeout(limits::WRITE_TIMEOUT, write).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(WriteError),
+        }
+    }
+}
+
+/// The client is gone or does not read.
+#[derive(Debug, thiserror::Error)]
+#[error("the answer could not be written")]
+pub struct WriteError;
+
+/// Serves a connection until it ends, goes idle, or the edge drains.
+pub async fn serve<A: App>(app: Arc<A>, stream: Stream, peer: IpAddr, mut drain: watch::Receiver<bool>) {
+    let meter = Arc::new(Meter::new());
+    let mut stream: Stream = Box::new(Metered::new(stream, meter.clone()));
+    let mut draining = pin!(async move {
+        // An error means the sender is gone, and with it the server.
+        let _gone = drain.wait_for(|drain| *drain).await;
+    });
+    for request in 1..=limits::KEEPALIVE_REQUESTS {
+        meter.rearm();
+        let mut session = ServerSession::new_http1(stream);
+        let header = read_header(&mut session, &meter);
+        let read = tokio::select! {
+            biased;
+            read = header => read,
+            () = &mut draining, if meter.first_byte().is_none() => return,
+        };
+        let first_byte = meter.first_byte().unwrap_or_else(Instant::now);
+        let refused = match read {
+            Header::Complete => framing::check(&session.to_h1_raw()).err().map(|reason| (400, reason)),
+            Header::Refused(reason) => Some((400, reason)),
+            Header::Late => Some((408, "header_timeout")),
+            Header::Closed => return,
+        };
+        if let Some((status, reason)) = refused {
+            app.unrouted(status, reason, peer);
+            session.set_keepalive(None);
+            // The client may be gone; there is nobody to tell.
+            let _gone = Response::empty(status).write(&mut session).await;
+            return;
+        }
+        meter.header_done();
+        let last = request == limits::KEEPALIVE_REQUESTS;
+        session.set_keepalive((!last).then_some(limits::KEEPALIVE_TIMEOUT.as_secs()));
+        app.respond(&mut session, Arrival { first_byte, peer }).await;
+        match session.finish().await {
+            Ok(Some(reusable)) => match reusable.into_parts() {
+                (next, None) => stream = next,
+                // Bytes after the body: nobody asked for pipelining.
+                (_, Some(_)) => return,
+            },
+            Ok(None) | Err(_) => return,
+        }
+    }
+}
+
+enum Header {
+    Complete,
+    Refused(&'static str),
+    Late,
+    Closed,
+}
+
+/// Reads a header: waits for its first byte as long as a connection may idle, from then on as long as a request may
+/// take.
+async fn read_header(session: &mut ServerSession, meter: &Meter) -> Header {
+    // Pingora's own timeouts are per read; the ones here are for the whole.
+    session.set_keepalive(Some(0));
+    session.set_read_timeout(None);
+    let mut read = pin!(session.read_request());
+    let begun = poll_fn(|cx| match read.as_mut().poll(cx) {
+        Poll::Ready(read) => Poll::Ready(Some(read)),
+        Poll::Pending if meter.first_byte().is_some() => Poll::Ready(None),
+        Poll::Pending => Poll::Pending,
+    });
+    let read = match fast_timeout(limits::KEEPALIVE_TIMEOUT, begun).await {
+        Err(_idle) => return Header::Closed,
+        Ok(Some(read)) => read,
+        Ok(None) => match fast_timeout(limits::REQUEST_TIMEOUT, read).await {
+            Err(_late) => return Header::Late,
+            Ok(read) => read,
+        },
+    };
+    match read {
+        Ok(true) => Header::Complete,
+        Ok(false) => Header::Closed,
+        Err(_) if meter.exhausted() => Header::Refused("header_too_large"),
+        Err(error) if *error.etype() == pingora::ErrorType::ConnectionClosed => Header::Closed,
+        Err(error) if *error.etype() == pingora::ErrorType::ReadError => Header::Closed,
+        Err(_) => Header::Refused("header"),
+    }
+}

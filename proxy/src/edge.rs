@@ -1,0 +1,196 @@
+//! The edge: its accounts, what they share, and the way in, for our own listener and for a host's Pingora server.
+
+use crate::access_log::AccessLog;
+use crate::account::Account;
+use crate::callback;
+use crate::config::Config;
+use crate::connection::{App, Arrival, Response, framing};
+use crate::events::Events;
+use crate::metrics::Metrics;
+use crate::openid::OpenidKey;
+use crate::outcome::Outcome;
+use crate::upstream::Failure;
+use arc_swap::{ArcSwap, Guard};
+use http::Method;
+use pingora::protocols::http::ServerSession;
+use serde_json::{Map, Value, json};
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+/// Everything that serves callbacks.
+#[derive(Debug)]
+pub struct Edge {
+    state: ArcSwap<State>,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// What is logged.
+    pub log: AccessLog,
+    /// What the sidecar hears.
+    pub events: Events,
+    /// How openids are logged.
+    pub openid: OpenidKey,
+}
+
+/// What a reload exchanges.
+#[derive(Debug)]
+struct State {
+    config: Arc<Config>,
+    accounts: HashMap<String, Arc<Account>>,
+    by_path: HashMap<String, Arc<Account>>,
+}
+
+impl State {
+    fn new(config: Config, before: Option<&State>, metrics: &Metrics) -> Result<State, Failure> {
+        let mut accounts = HashMap::new();
+        let mut by_path = HashMap::new();
+        for (name, account) in &config.accounts {
+            let before = before.and_then(|state| state.accounts.get(name)).map(Arc::as_ref);
+            let account = Arc::new(Account::new(account.clone(), before, metrics)?);
+            by_path.insert(account.config.path.clone(), account.clone());
+            accounts.insert(name.clone(), account);
+        }
+        Ok(State { config: Arc::new(config), accounts, by_path })
+    }
+}
+
+impl Edge {
+    /// An edge with the accounts of `config`.
+    ///
+    /// # Errors
+    /// When an app's URL is of no use; a checked configuration has none of those.
+    pub fn new(config: Config, metrics: Metrics, log: AccessLog, openid: OpenidKey) -> Result<Edge, Failure> {
+        let state = State::new(config, None, &metrics)?;
+        Ok(Edge { state: ArcSwap::from_pointee(state), metrics, log, events: Events::default(), openid })
+    }
+
+    /// Takes a new configuration; callbacks under way end under the old one.
+    ///
+    /// # Errors
+    /// As [`Edge::new`]; the old one stays.
+    pub fn reload(&self, config: Config) -> Result<(), Failure> {
+        let state = State::new(config, Some(&self.state.load()), &self.metrics)?;
+        self.state.store(Arc::new(state));
+        Ok(())
+    }
+
+    /// The configuration now.
+    pub fn config(&self) -> Arc<Config> {
+        self.state.load().config.clone()
+    }
+
+    /// The accounts now, in no order.
+    pub fn accounts(&self) -> Vec<Arc<Account>> {
+        self.state.load().accounts.values().cloned().collect()
+    }
+
+    /// An account by its name in the configuration.
+    pub fn account(&self, name: &str) -> Option<Arc<Account>> {
+        self.state.load().accounts.get(name).cloned()
+    }
+
+    /// All metrics as text.
+    pub fn render_metrics(&self) -> String {
+        let remembered = self.state.load().accounts.values().map(|account| account.dedupe.len()).sum();
+        self.metrics.render(remembered)
+    }
+
+    /// **The plugin**: serves a request of somebody else's Pingora server, from `ProxyHttp::request_filter` for one.
+    ///
+    /// Says whether it was for a configured callback path and is answered; if not, nothing was touched. The host
+    /// brings what stands below HTTP: a deadline for the header, bounds on connections, TLS and its reload.
+    pub async fn serve(self: &Arc<Self>, session: &mut ServerSession) -> bool {
+        let Some(account) = self.route(session) else { return false };
+        let peer = session.client_addr().and_then(|addr| addr.as_inet()).map(|addr| addr.ip());
+        let peer = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |ip| ip.to_canonical());
+        let arrival = Arrival { first_byte: Instant::now(), peer };
+        // HTTP/2 has no raw header, and its framing is not ours to judge.
+        if !session.is_http2() && framing::check(&session.to_h1_raw()).is_err() {
+            self.refuse(session, 400).await;
+        } else {
+            self.callback(&account, session, arrival).await;
+        }
+        true
+    }
+
+    async fn callback(self: &Arc<Self>, account: &Arc<Account>, session: &mut ServerSession, arrival: Arrival) {
+        match session.req_header().method {
+            Method::GET | Method::POST => callback::handle(self, account, session, arrival).await,
+            _ => self.refuse(session, 405).await,
+        }
+    }
+
+    fn route(&self, session: &ServerSession) -> Option<Arc<Account>> {
+        let state: Guard<Arc<State>> = self.state.load();
+        state.by_path.get(session.req_header().uri.path()).cloned()
+    }
+
+    async fn refuse(&self, session: &mut ServerSession, status: u16) {
+        self.metrics.unrouted(status);
+        // The sender may be gone; there is nobody else to tell.
+        let _gone = Response::empty(status).write(session).await;
+    }
+
+    /// Once a second: forgets what is old, tells the readers of the event stream what happened.
+    pub fn tick(&self, before: &mut Summaries) {
+        for account in self.accounts() {
+            account.tidy();
+            if let Some(summary) = before.summary(&account) {
+                self.events.send("summary", Some(&account.config.name), summary);
+            }
+        }
+    }
+}
+
+impl App for Edge {
+    async fn respond(self: &Arc<Self>, session: &mut ServerSession, arrival: Arrival) {
+        match self.route(session) {
+            Some(account) => self.callback(&account, session, arrival).await,
+            None => self.refuse(session, 404).await,
+        }
+    }
+
+    fn unrouted(&self, status: u16, reason: &'static str, peer: IpAddr) {
+        self.metrics.unrouted(status);
+        log::debug!("{peer}: {status} {reason}");
+    }
+}
+
+/// The counts at the last summary, by account.
+#[derive(Debug, Default)]
+pub struct Summaries(HashMap<String, Vec<u64>>);
+
+impl Summaries {
+    /// What happened since the last one; nothing when nothing did.
+    fn summary(&mut self, account: &Account) -> Option<Value> {
+        let slowest_us = account.slowest_us.swap(0, Ordering::Relaxed);
+        let kinds = wxedge_wechat::message::Kind::ALL;
+        let counts: Vec<u64> = kinds
+            .iter()
+            .flat_map(|kind| Outcome::ALL.map(|outcome| account.metrics.callbacks(*kind, outcome).get()))
+            .collect();
+        let last = self.0.insert(account.config.name.clone(), counts.clone());
+        let last = last.unwrap_or_else(|| vec![0; counts.len()]);
+        let mut by_outcome = Map::new();
+        let mut by_kind = Map::new();
+        for (place, now) in counts.iter().enumerate() {
+            let new = now - last[place];
+            if new > 0 {
+                let (kind, outcome) = (kinds[place / Outcome::ALL.len()], Outcome::ALL[place % Outcome::ALL.len()]);
+                add(&mut by_outcome, outcome.label(), new);
+                add(&mut by_kind, kind.label(), new);
+            }
+        }
+        if by_outcome.is_empty() {
+            return None;
+        }
+        Some(json!({"outcomes": by_outcome, "kinds": by_kind, "slowest_ms": slowest_us as f64 / 1_000.0}))
+    }
+}
+
+fn add(counts: &mut Map<String, Value>, label: &str, new: u64) {
+    let count = counts.get(label).and_then(Value::as_u64).unwrap_or(0);
+    counts.insert(label.to_owned(), (count + new).into());
+}

@@ -1,0 +1,112 @@
+//! The event stream: what the sidecar hears. Readers that are slow lose events and are told how many.
+
+use crate::access_log::unix_now;
+use crate::limits;
+use serde_json::{Value, json};
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::broadcast;
+
+/// One event as readers get it: `id`, `event` and `data` of the stream.
+#[derive(Debug, Clone)]
+pub struct Event {
+    /// Counts up from 1.
+    pub id: u64,
+    /// Its name.
+    pub name: &'static str,
+    /// A JSON object.
+    pub data: Arc<str>,
+}
+
+/// A callback that did not end well.
+#[derive(Debug)]
+pub struct Failed<'a> {
+    /// Whose.
+    pub account: &'a str,
+    /// How it ended.
+    pub outcome: &'static str,
+    /// Why.
+    pub reason: &'static str,
+    /// What it was.
+    pub kind: &'static str,
+    /// Who sent it.
+    pub peer: IpAddr,
+    /// How long it took.
+    pub took: Duration,
+    /// What the app answered.
+    pub response: &'a [u8],
+}
+
+/// All readers of the stream.
+#[derive(Debug)]
+pub struct Events {
+    readers: broadcast::Sender<Event>,
+    last_id: AtomicU64,
+    /// The second, and how many failure events were sent in it, by account.
+    failures: Mutex<HashMap<String, (Instant, u32)>>,
+}
+
+impl Default for Events {
+    fn default() -> Self {
+        Events {
+            readers: broadcast::Sender::new(limits::EVENTS),
+            last_id: AtomicU64::new(0),
+            failures: Mutex::default(),
+        }
+    }
+}
+
+impl Events {
+    /// A new reader; it gets what happens from now on.
+    pub fn subscribe(&self) -> broadcast::Receiver<Event> {
+        self.readers.subscribe()
+    }
+
+    /// Sends an event to all readers. `data` is an object; time and account are added.
+    pub fn send(&self, name: &'static str, account: Option<&str>, data: Value) {
+        if self.readers.receiver_count() > 0 {
+            // Without readers an event is nobody's.
+            let _nobody = self.readers.send(self.event(name, account, data));
+        }
+    }
+
+    /// An event for one reader.
+    pub fn event(&self, name: &'static str, account: Option<&str>, mut data: Value) -> Event {
+        data["t"] = unix_now().into();
+        data["account"] = account.into();
+        let id = self.last_id.fetch_add(1, Ordering::Relaxed) + 1;
+        Event { id, name, data: data.to_string().into() }
+    }
+
+    /// Sends a failure, unless its account had too many this second.
+    pub fn failure(&self, failed: &Failed<'_>) {
+        if self.readers.receiver_count() == 0 || !self.may_send_failure(failed.account) {
+            return;
+        }
+        let response = String::from_utf8_lossy(failed.response);
+        let data = json!({
+            "outcome": failed.outcome,
+            "reason": failed.reason,
+            "kind": failed.kind,
+            "peer": failed.peer,
+            "duration_ms": failed.took.as_millis() as u64,
+            "response_length": failed.response.len(),
+            "response": response.chars().take(limits::EVENT_RESPONSE_CHARS).collect::<String>(),
+        });
+        self.send("failure", Some(failed.account), data);
+    }
+
+    fn may_send_failure(&self, account: &str) -> bool {
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        // Bounded: accounts come from the configuration.
+        let (since, sent) = failures.entry(account.to_owned()).or_insert_with(|| (Instant::now(), 0));
+        if since.elapsed() >= Duration::from_secs(1) {
+            (*since, *sent) = (Instant::now(), 0);
+        }
+        *sent += 1;
+        *sent <= limits::FAILURE_EVENTS
+    }
+}

@@ -1,0 +1,26 @@
+//! wxedge: the edge between WeChat and an app that knows nothing of WeChat.
+//!
+//! A newcomer's way in: [`server`] (what is started) → [`connection`] (how a request is read) → [`edge`] (whose it
+//! is) → [`callback`] (its stages, in order) → [`outcome`] (how it ends) → [`metrics`] (how that is counted).
+//!
+//! A host that runs a Pingora server of its own mounts [`edge::Edge::serve`]; see `examples/plugin.rs`.
+
+pub mod access_log;
+pub mod account;
+pub mod admin;
+pub mod callback;
+pub mod cli;
+pub mod config;
+pub mod connection;
+pub mod edge;
+pub mod events;
+pub mod limits;
+pub mod listener;
+pub mod metrics;
+pub mod openid;
+pub mod outcome;
+pub mod process_log;
+mod send;
+pub mod server;
+pub mod tls;
+pub mod upstream;

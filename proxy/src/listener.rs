@@ -1,0 +1,206 @@
+//! Accepting connections: bounded in all and per peer, TLS within its time, handed to an [`App`].
+//!
+//! This is a Pingora [`Service`], so Pingora runs it and passes its socket on at an upgrade. The accept loop is ours
+//! because the bounds must count a connection from `accept`, before TLS, to its last byte.
+
+use crate::connection::{App, serve};
+use crate::limits;
+use async_trait::async_trait;
+use dashmap::DashMap;
+use ipnet::IpNet;
+use pingora::listeners::tls::Acceptor;
+use pingora::protocols::Stream;
+use pingora::protocols::l4::stream::Stream as L4Stream;
+use pingora::server::{ListenFds, ShutdownWatch};
+use pingora::services::Service;
+use prometheus::IntGauge;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::AsRawFd;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+
+/// How many connections are allowed, and how many there are.
+#[derive(Debug)]
+pub struct Admission {
+    max: usize,
+    max_per_peer: usize,
+    exempt: Vec<IpNet>,
+    open: AtomicUsize,
+    per_peer: DashMap<IpAddr, usize>,
+    gauge: IntGauge,
+}
+
+impl Admission {
+    /// No connections yet. `exempt` peers, and loopback, are only bounded by `max`.
+    pub fn new(max: usize, max_per_peer: usize, exempt: Vec<IpNet>, gauge: IntGauge) -> Admission {
+        Admission {
+            max,
+            max_per_peer,
+            exempt,
+            open: AtomicUsize::new(0),
+            per_peer: DashMap::new(),
+            gauge,
+        }
+    }
+
+    fn admit(self: &Arc<Self>, peer: IpAddr) -> Option<Admitted> {
+        if self.open.fetch_add(1, Ordering::Relaxed) >= self.max {
+            self.open.fetch_sub(1, Ordering::Relaxed);
+            return None;
+        }
+        let counted = !peer.is_loopback() && !self.exempt.iter().any(|net| net.contains(&peer));
+        // From here on the guard gives back what was taken.
+        let mut admitted = Admitted { admission: self.clone(), peer: None };
+        self.gauge.inc();
+        if counted {
+            let mut open = self.per_peer.entry(peer).or_insert(0);
+            if *open >= self.max_per_peer {
+                return None;
+            }
+            *open += 1;
+            admitted.peer = Some(peer);
+        }
+        Some(admitted)
+    }
+}
+
+/// One admitted connection; dropping it gives its place back.
+struct Admitted {
+    admission: Arc<Admission>,
+    peer: Option<IpAddr>,
+}
+
+impl Drop for Admitted {
+    fn drop(&mut self) {
+        self.admission.gauge.dec();
+        self.admission.open.fetch_sub(1, Ordering::Relaxed);
+        let Some(peer) = self.peer else { return };
+        if let Some(mut open) = self.admission.per_peer.get_mut(&peer) {
+            *open -= 1;
+        }
+        self.admission.per_peer.remove_if(&peer, |_, open| *open == 0);
+    }
+}
+
+/// A bound socket and what serves its connections.
+pub struct Listener<A> {
+    name: &'static str,
+    address: SocketAddr,
+    socket: Option<std::net::TcpListener>,
+    tls: Option<Arc<Acceptor>>,
+    admission: Arc<Admission>,
+    drain: watch::Receiver<bool>,
+    threads: usize,
+    app: Arc<A>,
+}
+
+impl<A> std::fmt::Debug for Listener<A> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Listener").field("name", &self.name).field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+impl<A: App> Listener<A> {
+    /// Binds `address` now, so that a taken port is an error of the start.
+    ///
+    /// # Errors
+    /// When the address cannot be bound.
+    pub fn bind(
+        name: &'static str,
+        address: SocketAddr,
+        tls: Option<Acceptor>,
+        admission: Admission,
+        drain: watch::Receiver<bool>,
+        threads: usize,
+        app: Arc<A>,
+    ) -> std::io::Result<Listener<A>> {
+        let socket = std::net::TcpListener::bind(address)?;
+        // Asked again, with more room than the standard library's 128.
+        nix::sys::socket::listen(&socket, limits::ACCEPT_BACKLOG)?;
+        socket.set_nonblocking(true)?;
+        Ok(Listener {
+            name,
+            address: socket.local_addr()?,
+            socket: Some(socket),
+            tls: tls.map(Arc::new),
+            admission: Arc::new(admission),
+            drain,
+            threads,
+            app,
+        })
+    }
+
+    /// The address in use; its port is real also where 0 was asked for.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    fn accepted(&self, stream: TcpStream, peer: IpAddr) {
+        let Some(admitted) = self.admission.admit(peer) else {
+            return;
+        };
+        let (app, tls, drain) = (self.app.clone(), self.tls.clone(), self.drain.clone());
+        tokio::spawn(async move {
+            let _admitted = admitted;
+            if stream.set_nodelay(true).is_err() {
+                return;
+            }
+            let stream = L4Stream::from(stream);
+            let stream: Stream = match tls {
+                None => Box::new(stream),
+                Some(tls) => match tokio::time::timeout(limits::TLS_HANDSHAKE_TIMEOUT, tls.tls_handshake(stream)).await
+                {
+                    Ok(Ok(stream)) => Box::new(stream),
+                    // Scanners do this all day; the connection's end is all they get.
+                    Ok(Err(_)) | Err(_) => return,
+                },
+            };
+            serve(app, stream, peer, drain).await;
+        });
+    }
+}
+
+#[async_trait]
+impl<A: App> Service for Listener<A> {
+    async fn start_service(&mut self, fds: Option<ListenFds>, _shutdown: ShutdownWatch, _per_fd: usize) {
+        let Some(socket) = self.socket.take() else { return };
+        if let Some(fds) = fds {
+            fds.lock().add(self.address.to_string(), socket.as_raw_fd());
+        }
+        let listener = match tokio::net::TcpListener::from_std(socket) {
+            Ok(listener) => listener,
+            Err(error) => {
+                log::error!("{} cannot listen on {}: {error}", self.name, self.address);
+                return;
+            }
+        };
+        let mut drain = self.drain.clone();
+        let mut draining = pin!(async move {
+            // An error means the sender is gone, and with it the server.
+            let _gone = drain.wait_for(|drain| *drain).await.map(drop);
+        });
+        loop {
+            tokio::select! {
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, peer)) => self.accepted(stream, peer.ip().to_canonical()),
+                    Err(error) => {
+                        log::warn!("{} cannot accept: {error}", self.name);
+                        tokio::time::sleep(limits::ACCEPT_PAUSE).await;
+                    }
+                },
+                () = &mut draining => return,
+            }
+        }
+    }
+
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn threads(&self) -> Option<usize> {
+        Some(self.threads)
+    }
+}

@@ -1,0 +1,8 @@
+//! The `wxedge` program.
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> std::process::ExitCode {
+    wxedge::cli::main()
+}

@@ -1,0 +1,289 @@
+//! The wiring: what is started in which order, and how it ends.
+
+use crate::access_log::AccessLog;
+use crate::admin::Admin;
+use crate::config::{Config, Tls};
+use crate::connection::App;
+use crate::edge::{Edge, Summaries};
+use crate::limits;
+use crate::listener::{Admission, Listener};
+use crate::metrics::Metrics;
+use crate::openid::OpenidKey;
+use crate::process_log;
+use crate::tls::Certificate;
+use async_trait::async_trait;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use pingora::server::configuration::ServerConf;
+use pingora::server::{RunArgs, Server, ShutdownSignal, ShutdownSignalWatch, ShutdownWatch};
+use pingora::services::background::{BackgroundService, background_service};
+use prometheus::Registry;
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+/// `wxedge run`: serves until it is told to stop. Exit 2 is a configuration that cannot be used, 1 a start that
+/// failed for another reason.
+pub fn run(path: &Path, upgrade: bool) -> ExitCode {
+    process_log::start();
+    if upgrade {
+        process_log::say("--upgrade comes with the spool; stop the running process, then start this one");
+        return ExitCode::from(2);
+    }
+    let config = match Config::load(path, &environment()) {
+        Ok(config) => config,
+        Err(issues) => {
+            process_log::say(&format!("{}:\n{issues}", path.display()));
+            return ExitCode::from(2);
+        }
+    };
+    for warning in &config.warnings {
+        log::warn!("{warning}");
+    }
+    raise_file_descriptor_limit();
+    match start(path, config) {
+        Ok((server, signals, log)) => {
+            server.run(RunArgs { shutdown_signal: Box::new(signals) });
+            log.flush();
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            process_log::say(&format!("wxedge cannot start: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The environment as the configuration reads it.
+pub fn environment() -> BTreeMap<String, String> {
+    // A variable that is no text is none of ours.
+    std::env::vars_os().filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?))).collect()
+}
+
+type StartError = Box<dyn std::error::Error>;
+
+fn start(path: &Path, config: Config) -> Result<(Server, Signals, AccessLog), StartError> {
+    let folder = config.store.dir.clone();
+    let openid = OpenidKey::open(&folder).map_err(|error| format!("the store {}: {error}", folder.display()))?;
+    let log = AccessLog::start(std::io::stdout())?;
+    let registry = Registry::new();
+    registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
+    let edge = Arc::new(Edge::new(config, Metrics::register(registry)?, log.clone(), openid)?);
+    process_log::count_panics(edge.metrics.panics.clone());
+
+    let config = edge.config();
+    let (drain, draining) = watch::channel(false);
+    let ready = Arc::new(AtomicBool::new(false));
+    let admin = Arc::new(Admin::new(edge.clone(), ready.clone(), draining.clone()));
+    let mut certificates = Certificates::default();
+    let callback = certificates.listener("callback", &edge, edge.clone(), &draining)?;
+    let admin_listener = certificates.listener("admin", &edge, admin.clone(), &draining)?;
+    announce(path, &config, callback.address(), admin_listener.address());
+
+    let mut conf = ServerConf {
+        threads: config.runtime.threads,
+        upgrade_sock: config.runtime.upgrade_sock.display().to_string(),
+        pid_file: folder.join("pid").display().to_string(),
+        ..ServerConf::default()
+    };
+    // Draining is ours: it ends when the last callback does, not after a fixed time.
+    conf.grace_period_seconds = Some(0);
+    conf.graceful_shutdown_timeout_seconds = Some(0);
+    let mut server = Server::new_with_opt_and_conf(None, conf);
+    server.add_service(callback);
+    server.add_service(admin_listener);
+    let upkeep = Upkeep { path: path.to_owned(), edge: edge.clone(), admin, certificates, ready };
+    server.add_service(background_service("upkeep", upkeep));
+    let signals = Signals { edge, drain, grace: config.runtime.grace };
+    Ok((server, signals, log))
+}
+
+/// The certificates of the listeners that have one, with the files they came from.
+#[derive(Default)]
+struct Certificates(Vec<(&'static str, Arc<Certificate>)>);
+
+impl Certificates {
+    fn listener<A: App>(
+        &mut self,
+        name: &'static str,
+        edge: &Edge,
+        app: Arc<A>,
+        draining: &watch::Receiver<bool>,
+    ) -> Result<Listener<A>, StartError> {
+        let config = edge.config();
+        let (address, tls) = listen(&config, name);
+        let acceptor = match tls {
+            None => None,
+            Some(files) => {
+                let certificate = Certificate::load(files)?;
+                self.0.push((name, certificate.clone()));
+                Some(certificate.acceptor()?)
+            }
+        };
+        let listen = &config.listen;
+        let admission = Admission::new(
+            listen.max_connections,
+            listen.max_connections_per_peer,
+            listen.trusted_proxies.clone(),
+            edge.metrics.connections(name),
+        );
+        let threads = if name == "callback" { config.runtime.threads } else { 1 };
+        Listener::bind(name, address, acceptor, admission, draining.clone(), threads, app)
+            .map_err(|error| format!("listen.{name} = {address}: {error}").into())
+    }
+
+    fn reload(&self, config: &Config) -> Result<(), String> {
+        for (name, certificate) in &self.0 {
+            if let (_, Some(files)) = listen(config, name) {
+                certificate.reload(files).map_err(|error| format!("listen.{name}_tls: {error}"))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn listen<'a>(config: &'a Config, name: &str) -> (SocketAddr, Option<&'a Tls>) {
+    match name {
+        "callback" => (config.listen.callback, config.listen.callback_tls.as_ref()),
+        _ => (config.listen.admin, config.listen.admin_tls.as_ref()),
+    }
+}
+
+/// Tells a person where things are, and what to try.
+fn announce(path: &Path, config: &Config, callback: SocketAddr, admin: SocketAddr) {
+    let scheme = |tls: &Option<Tls>| if tls.is_some() { "https" } else { "http" };
+    let mut text = format!(
+        "wxedge {} listens\n  for WeChat  {}://{callback}\n  for you     {}://{admin}/v1/status\n",
+        env!("CARGO_PKG_VERSION"),
+        scheme(&config.listen.callback_tls),
+        scheme(&config.listen.admin_tls),
+    );
+    for (name, account) in &config.accounts {
+        text.push_str(&format!("  account {name}: {}\n", account.path));
+    }
+    if let Some(name) = config.accounts.keys().next() {
+        let program = std::env::args().next().unwrap_or_else(|| "wxedge".to_owned());
+        let path = path.display();
+        text.push_str(&format!("try it:\n  {program} send --config {path} --account {name} text \"你好\""));
+    }
+    process_log::say(&text);
+}
+
+fn raise_file_descriptor_limit() {
+    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        let wanted = limits::FILE_DESCRIPTORS.min(hard);
+        if soft < wanted
+            && let Err(error) = setrlimit(Resource::RLIMIT_NOFILE, wanted, hard)
+        {
+            log::warn!("only {soft} files can be open at once: {error}");
+        }
+    }
+}
+
+/// What is done beside the callbacks: once a second, and at SIGHUP.
+struct Upkeep {
+    path: PathBuf,
+    edge: Arc<Edge>,
+    admin: Arc<Admin>,
+    certificates: Certificates,
+    ready: Arc<AtomicBool>,
+}
+
+#[async_trait]
+impl BackgroundService for Upkeep {
+    async fn start(&self, mut shutdown: ShutdownWatch) {
+        let Ok(mut hangup) = signal(SignalKind::hangup()) else {
+            log::error!("SIGHUP cannot be heard: no reload");
+            return;
+        };
+        let mut second = tokio::time::interval(Duration::from_secs(1));
+        let mut summaries = Summaries::default();
+        self.ready.store(true, Ordering::Relaxed);
+        loop {
+            tokio::select! {
+                _ = second.tick() => self.edge.tick(&mut summaries),
+                _ = hangup.recv() => self.reload(),
+                _ = shutdown.changed() => return,
+            }
+        }
+    }
+}
+
+impl Upkeep {
+    /// Takes the changed file over, or refuses it and says why.
+    fn reload(&self) {
+        let result = self.take_over();
+        match &result {
+            Ok(()) => log::warn!("configuration reloaded"),
+            Err(error) => log::error!("configuration refused, the old one stays: {error}"),
+        }
+        self.edge.metrics.config_reload(result.is_ok());
+        let event = json!({"result": if result.is_ok() { "ok" } else { "refused" }, "error": result.as_ref().err()});
+        self.edge.events.send("reload", None, event);
+        self.admin.reloaded(result);
+    }
+
+    fn take_over(&self) -> Result<(), String> {
+        let config = Config::load(&self.path, &environment()).map_err(|issues| issues.to_string())?;
+        for warning in &config.warnings {
+            log::warn!("{warning}");
+        }
+        for key in self.edge.config().restart_only(&config) {
+            log::warn!("{key} has changed; it takes effect at a restart");
+        }
+        self.certificates.reload(&config)?;
+        self.edge.reload(config).map_err(|error| error.to_string())
+    }
+}
+
+/// SIGTERM drains: nothing new is accepted, what runs is answered, then the process ends. SIGINT, or a second signal,
+/// ends it at once.
+struct Signals {
+    edge: Arc<Edge>,
+    drain: watch::Sender<bool>,
+    grace: Duration,
+}
+
+#[async_trait]
+impl ShutdownSignalWatch for Signals {
+    async fn recv(&self) -> ShutdownSignal {
+        let (Ok(mut terminate), Ok(mut interrupt)) =
+            (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+        else {
+            log::error!("signals cannot be heard");
+            return ShutdownSignal::FastShutdown;
+        };
+        tokio::select! {
+            _ = interrupt.recv() => return ShutdownSignal::FastShutdown,
+            _ = terminate.recv() => {}
+        }
+        log::warn!("SIGTERM: draining");
+        // Without receivers there is nothing to drain.
+        let _nobody = self.drain.send(true);
+        tokio::select! {
+            () = self.drained() => log::warn!("drained"),
+            () = tokio::time::sleep(self.grace) => log::warn!("not drained within grace_s"),
+            _ = interrupt.recv() => log::warn!("SIGINT: ending at once"),
+            _ = terminate.recv() => log::warn!("second SIGTERM: ending at once"),
+        }
+        ShutdownSignal::FastShutdown
+    }
+}
+
+impl Signals {
+    async fn drained(&self) {
+        let busy = || {
+            let calls = self.edge.accounts().iter().any(|account| account.in_flight.count() > 0);
+            calls || self.edge.metrics.connections("callback").get() > 0
+        };
+        while busy() {
+            tokio::time::sleep(limits::DRAIN_POLL).await;
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! TLS: certificates of the listeners, exchanged at reload without a restart, and the client's side for https apps.
+
+use crate::config;
+use arc_swap::ArcSwap;
+use pingora::listeners::tls::Acceptor;
+use rustls::crypto::ring;
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use std::sync::{Arc, OnceLock};
+use tokio_rustls::TlsConnector;
+
+/// Why a certificate cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum CertificateError {
+    /// The certificate file.
+    #[error("the certificate cannot be read: {0}")]
+    Certificate(rustls_pki_types::pem::Error),
+    /// The key file. What is in it stays there.
+    #[error("the private key cannot be read")]
+    Key,
+    /// They do not belong together, or are of no use.
+    #[error("the certificate and the private key do not fit: {0}")]
+    Mismatch(rustls::Error),
+}
+
+/// The certificate a listener presents; the next handshake sees a new one.
+#[derive(Debug)]
+pub struct Certificate(ArcSwap<CertifiedKey>);
+
+impl Certificate {
+    /// Reads certificate chain and key.
+    ///
+    /// # Errors
+    /// When they cannot be read or do not fit.
+    pub fn load(files: &config::Tls) -> Result<Arc<Certificate>, CertificateError> {
+        Ok(Arc::new(Certificate(ArcSwap::from_pointee(read(files)?))))
+    }
+
+    /// Reads them again; on an error the old ones stay.
+    ///
+    /// # Errors
+    /// When they cannot be read or do not fit.
+    pub fn reload(&self, files: &config::Tls) -> Result<(), CertificateError> {
+        self.0.store(Arc::new(read(files)?));
+        Ok(())
+    }
+
+    /// What Pingora accepts TLS connections with: TLS 1.2 and 1.3, HTTP/1.1.
+    ///
+    /// # Errors
+    /// When the cryptography offers no protocol version, which it does.
+    pub fn acceptor(self: Arc<Certificate>) -> Result<Acceptor, rustls::Error> {
+        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()?
+            .with_no_client_auth()
+            .with_cert_resolver(self);
+        Ok(Acceptor::from_server_config(Arc::new(config)))
+    }
+}
+
+impl ResolvesServerCert for Certificate {
+    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.0.load_full())
+    }
+}
+
+fn read(files: &config::Tls) -> Result<CertifiedKey, CertificateError> {
+    let chain = CertificateDer::pem_file_iter(&files.cert)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(CertificateError::Certificate)?;
+    let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|_| CertificateError::Key)?;
+    CertifiedKey::from_der(chain, key, &ring::default_provider()).map_err(CertificateError::Mismatch)
+}
+
+/// Connects to https apps: the system's certificate authorities, names checked.
+pub fn connector() -> TlsConnector {
+    static CONFIG: OnceLock<Arc<ClientConfig>> = OnceLock::new();
+    let config = CONFIG.get_or_init(|| {
+        let mut roots = RootCertStore::empty();
+        let found = rustls_native_certs::load_native_certs();
+        for error in &found.errors {
+            log::warn!("a certificate authority of the system cannot be read: {error}");
+        }
+        roots.add_parsable_certificates(found.certs);
+        let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_protocol_versions(rustls::DEFAULT_VERSIONS);
+        // The versions are the library's own defaults for its own provider.
+        #[allow(clippy::expect_used, reason = "invariant of rustls: its defaults fit its provider")]
+        let builder = builder.expect("invariant: ring supports the default versions");
+        Arc::new(builder.with_root_certificates(roots).with_no_client_auth())
+    });
+    TlsConnector::from(config.clone())
+}

@@ -1,0 +1,38 @@
+//! WeChat's callback protocol: signatures, encryption, messages and replies.
+//!
+//! Pure: bytes in, bytes out. No I/O, no clock, no randomness; time, nonces and random bytes are arguments. Everything
+//! that comes from outside is bounded before it is read, and no error carries a payload, a key or a token.
+//!
+//! In the order a callback passes them:
+//!
+//! | module | question it answers |
+//! |---|---|
+//! | [`query`] | what does the query string say, and does it keep to the grammar? |
+//! | [`envelope`] | which format, and what is inside `Encrypt`? Also seals the reply. |
+//! | [`signature`] | who knows the Token? |
+//! | [`crypto`] | who knows the EncodingAESKey, and what did they say? |
+//! | [`message`] | what is it, whom is it from, have we seen it, how does the app get it? |
+//! | [`reply`] | what did the app answer, and what does WeChat get? |
+//! | [`push`] | WeChat's own side of all this, for tests and `wxedge send` |
+//!
+//! Sources: WeChat's message push guide
+//! (<https://developers.weixin.qq.com/doc/offiaccount/Getting_Started/message-push.html>) and passive replies
+//! (<https://developers.weixin.qq.com/doc/service/guide/product/message/Passive_user_reply_message.html>).
+
+#![forbid(unsafe_code)]
+#![cfg_attr(
+    test,
+    allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")
+)]
+
+pub mod crypto;
+pub mod envelope;
+pub mod message;
+pub mod push;
+pub mod query;
+pub mod reply;
+pub mod signature;
+
+mod json;
+mod tree;
+mod xml;

@@ -1,0 +1,148 @@
+//! The message as the app gets it: plain JSON in WeChat's own field names, written straight from the nodes.
+//!
+//! One rule for values: everything is a string, exactly as sent, except the message's `CreateTime`, an integer.
+
+use super::{Message, Shape, is_blank};
+use crate::tree::{ATTRIBUTES_MAX, ELEMENTS_MAX};
+
+/// Elements that are lists by nature: always arrays, so that one entry does not look different from two.
+const ALWAYS_ARRAYS: [&str; 4] = ["item", "List", "fail_idx", "AroundBeacon"];
+
+impl Message<'_> {
+    /// Appends the JSON object to `out`. Total: whatever was parsed can be written, and nothing of it is lost.
+    ///
+    /// Nested elements become objects, repeated ones arrays (in the place of the first), attributes `@name`, an element's
+    /// own text beside other content `#text`, and what is empty `""`.
+    pub fn write_json(&self, out: &mut Vec<u8>) {
+        Writer { message: self, out, written: [0; WORDS] }.object(0);
+    }
+}
+
+/// Enough bits for every node.
+const WORDS: usize = (1 + ELEMENTS_MAX + ATTRIBUTES_MAX).div_ceil(64);
+
+struct Writer<'a, 'm> {
+    message: &'m Message<'a>,
+    out: &'m mut Vec<u8>,
+    /// Nodes that were written with an earlier one of their name.
+    written: [u64; WORDS],
+}
+
+impl Writer<'_, '_> {
+    fn object(&mut self, index: usize) {
+        let message = self.message;
+        self.out.push(b'{');
+        let mut first = true;
+        for child in message.children(index) {
+            if self.written[child / 64] & 1 << (child % 64) == 0 {
+                self.separate(&mut first);
+                self.member(child, index);
+            }
+        }
+        if !is_blank(&message.nodes[index].text) {
+            self.separate(&mut first);
+            self.out.extend_from_slice(b"\"#text\":");
+            string(&message.nodes[index].text, self.out);
+        }
+        self.out.push(b'}');
+    }
+
+    /// A name and its value, with all later siblings of that name.
+    fn member(&mut self, index: usize, parent: usize) {
+        let message = self.message;
+        let node = &message.nodes[index];
+        if node.shape == Shape::Attribute {
+            self.out.extend_from_slice(b"\"@");
+            escape(&node.name, self.out);
+            self.out.extend_from_slice(b"\":");
+            return string(&node.text, self.out);
+        }
+        string(&node.name, self.out);
+        self.out.push(b':');
+        if parent == 0
+            && node.name == "CreateTime"
+            && let Some(seconds) = message.create_time()
+        {
+            return self.out.extend_from_slice(seconds.to_string().as_bytes());
+        }
+
+        let start = self.out.len();
+        let mut is_array = node.shape != Shape::Array && ALWAYS_ARRAYS.contains(&&*node.name);
+        if is_array {
+            self.out.push(b'[');
+        }
+        self.value(index);
+        for sibling in message.siblings(node.end, message.nodes[parent].end) {
+            if message.nodes[sibling].name == node.name {
+                self.written[sibling / 64] |= 1 << (sibling % 64);
+                if !is_array {
+                    is_array = true;
+                    self.out.insert(start, b'[');
+                }
+                self.out.push(b',');
+                self.value(sibling);
+            }
+        }
+        if is_array {
+            self.out.push(b']');
+        }
+    }
+
+    fn value(&mut self, index: usize) {
+        let message = self.message;
+        let node = &message.nodes[index];
+        match node.shape {
+            Shape::Array => {
+                self.out.push(b'[');
+                let mut first = true;
+                for child in message.children(index) {
+                    self.separate(&mut first);
+                    self.value(child);
+                }
+                self.out.push(b']');
+            }
+            Shape::Object => self.object(index),
+            Shape::Element if message.has_children(index) => self.object(index),
+            Shape::Element | Shape::Attribute => string(&node.text, self.out),
+        }
+    }
+
+    fn separate(&mut self, first: &mut bool) {
+        if !std::mem::take(first) {
+            self.out.push(b',');
+        }
+    }
+}
+
+fn string(text: &str, out: &mut Vec<u8>) {
+    out.push(b'"');
+    escape(text, out);
+    out.push(b'"');
+}
+
+/// Escapes what JSON wants escaped, and copies the stretches between.
+pub(crate) fn escape(text: &str, out: &mut Vec<u8>) {
+    let bytes = text.as_bytes();
+    let mut start = 0;
+    for (index, byte) in bytes.iter().enumerate() {
+        if *byte >= b' ' && *byte != b'"' && *byte != b'\\' {
+            continue;
+        }
+        out.extend_from_slice(&bytes[start..index]);
+        start = index + 1;
+        match byte {
+            b'"' => out.extend_from_slice(b"\\\""),
+            b'\\' => out.extend_from_slice(b"\\\\"),
+            b'\n' => out.extend_from_slice(b"\\n"),
+            b'\r' => out.extend_from_slice(b"\\r"),
+            b'\t' => out.extend_from_slice(b"\\t"),
+            _ => {
+                const DIGITS: &[u8; 16] = b"0123456789abcdef";
+                out.extend_from_slice(b"\\u00");
+                out.push(DIGITS[usize::from(byte >> 4)]);
+                out.push(DIGITS[usize::from(byte & 15)]);
+            }
+        }
+    }
+    out.extend_from_slice(&bytes[start..]);
+}

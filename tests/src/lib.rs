@@ -1,0 +1,1 @@
+//! The fake WeChat and the fake app.
