@@ -11,14 +11,18 @@ use crate::openid::OpenidKey;
 use crate::outcome::Outcome;
 use crate::upstream::Failure;
 use arc_swap::{ArcSwap, Guard};
+use async_trait::async_trait;
 use http::Method;
 use pingora::protocols::http::ServerSession;
+use pingora::server::ShutdownWatch;
+use pingora::services::background::BackgroundService;
+use prometheus::Registry;
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Everything that serves callbacks.
 #[derive(Debug)]
@@ -32,6 +36,23 @@ pub struct Edge {
     pub events: Events,
     /// How openids are logged.
     pub openid: OpenidKey,
+}
+
+/// Why an edge cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The store's folder.
+    #[error("store.url = embedded:{0}: {1}")]
+    Store(String, std::io::Error),
+    /// The log's thread.
+    #[error("the access log cannot be started: {0}")]
+    Log(std::io::Error),
+    /// The registry.
+    #[error("metrics: {0}")]
+    Metrics(#[from] prometheus::Error),
+    /// An app's URL, which a checked configuration does not have.
+    #[error("an app's URL: {0}")]
+    App(#[from] Failure),
 }
 
 /// What a reload exchanges.
@@ -57,19 +78,28 @@ impl State {
 }
 
 impl Edge {
-    /// An edge with the accounts of `config`.
+    /// An edge with the accounts of `config`: opens its store, starts its log on standard output, registers its
+    /// metrics in `registry`.
     ///
     /// # Errors
-    /// When an app's URL is of no use; a checked configuration has none of those.
-    pub fn new(config: Config, metrics: Metrics, log: AccessLog, openid: OpenidKey) -> Result<Edge, Failure> {
-        let state = State::new(config, None, &metrics)?;
-        Ok(Edge { state: ArcSwap::from_pointee(state), metrics, log, events: Events::default(), openid })
+    /// When the store cannot be used, or a metric of the same name is in `registry`.
+    pub fn open(config: Config, registry: Registry) -> Result<Edge, OpenError> {
+        let openid = OpenidKey::open(&config.store.dir)
+            .map_err(|error| OpenError::Store(config.store.dir.display().to_string(), error))?;
+        let metrics = Metrics::register(registry)?;
+        Ok(Edge {
+            state: ArcSwap::from_pointee(State::new(config, None, &metrics)?),
+            metrics,
+            log: AccessLog::start(std::io::stdout()).map_err(OpenError::Log)?,
+            events: Events::default(),
+            openid,
+        })
     }
 
     /// Takes a new configuration; callbacks under way end under the old one.
     ///
     /// # Errors
-    /// As [`Edge::new`]; the old one stays.
+    /// When an app's URL is of no use; the old configuration stays.
     pub fn reload(&self, config: Config) -> Result<(), Failure> {
         let state = State::new(config, Some(&self.state.load()), &self.metrics)?;
         self.state.store(Arc::new(state));
@@ -139,6 +169,21 @@ impl Edge {
             account.tidy();
             if let Some(summary) = before.summary(&account) {
                 self.events.send("summary", Some(&account.config.name), summary);
+            }
+        }
+    }
+}
+
+/// For a host: the edge's upkeep, once a second.
+#[async_trait]
+impl BackgroundService for Edge {
+    async fn start(&self, mut shutdown: ShutdownWatch) {
+        let mut second = tokio::time::interval(Duration::from_secs(1));
+        let mut summaries = Summaries::default();
+        loop {
+            tokio::select! {
+                _ = second.tick() => self.tick(&mut summaries),
+                _ = shutdown.changed() => return,
             }
         }
     }

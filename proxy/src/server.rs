@@ -1,14 +1,11 @@
 //! The wiring: what is started in which order, and how it ends.
 
-use crate::access_log::AccessLog;
 use crate::admin::Admin;
 use crate::config::{Config, Tls};
 use crate::connection::App;
 use crate::edge::{Edge, Summaries};
 use crate::limits;
 use crate::listener::{Admission, Listener};
-use crate::metrics::Metrics;
-use crate::openid::OpenidKey;
 use crate::process_log;
 use crate::tls::Certificate;
 use async_trait::async_trait;
@@ -17,6 +14,7 @@ use pingora::server::configuration::ServerConf;
 use pingora::server::{RunArgs, Server, ShutdownSignal, ShutdownSignalWatch, ShutdownWatch};
 use pingora::services::background::{BackgroundService, background_service};
 use prometheus::Registry;
+use prometheus::process_collector::ProcessCollector;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -48,9 +46,9 @@ pub fn run(path: &Path, upgrade: bool) -> ExitCode {
     }
     raise_file_descriptor_limit();
     match start(path, config) {
-        Ok((server, signals, log)) => {
+        Ok((server, signals, edge)) => {
             server.run(RunArgs { shutdown_signal: Box::new(signals) });
-            log.flush();
+            edge.log.flush();
             ExitCode::SUCCESS
         }
         Err(error) => {
@@ -68,13 +66,10 @@ pub fn environment() -> BTreeMap<String, String> {
 
 type StartError = Box<dyn std::error::Error>;
 
-fn start(path: &Path, config: Config) -> Result<(Server, Signals, AccessLog), StartError> {
-    let folder = config.store.dir.clone();
-    let openid = OpenidKey::open(&folder).map_err(|error| format!("the store {}: {error}", folder.display()))?;
-    let log = AccessLog::start(std::io::stdout())?;
+fn start(path: &Path, config: Config) -> Result<(Server, Signals, Arc<Edge>), StartError> {
     let registry = Registry::new();
-    registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
-    let edge = Arc::new(Edge::new(config, Metrics::register(registry)?, log.clone(), openid)?);
+    registry.register(Box::new(ProcessCollector::for_self()))?;
+    let edge = Arc::new(Edge::open(config, registry)?);
     process_log::count_panics(edge.metrics.panics.clone());
 
     let config = edge.config();
@@ -89,7 +84,7 @@ fn start(path: &Path, config: Config) -> Result<(Server, Signals, AccessLog), St
     let mut conf = ServerConf {
         threads: config.runtime.threads,
         upgrade_sock: config.runtime.upgrade_sock.display().to_string(),
-        pid_file: folder.join("pid").display().to_string(),
+        pid_file: config.store.dir.join("pid").display().to_string(),
         ..ServerConf::default()
     };
     // Draining is ours: it ends when the last callback does, not after a fixed time.
@@ -100,8 +95,8 @@ fn start(path: &Path, config: Config) -> Result<(Server, Signals, AccessLog), St
     server.add_service(admin_listener);
     let upkeep = Upkeep { path: path.to_owned(), edge: edge.clone(), admin, certificates, ready };
     server.add_service(background_service("upkeep", upkeep));
-    let signals = Signals { edge, drain, grace: config.runtime.grace };
-    Ok((server, signals, log))
+    let signals = Signals { edge: edge.clone(), drain, grace: config.runtime.grace };
+    Ok((server, signals, edge))
 }
 
 /// The certificates of the listeners that have one, with the files they came from.

@@ -394,22 +394,24 @@ def machine() -> str:
 
 def report(servers, held, long, protocol, arguments) -> str:
     by_name = {server.name: server for server in servers}
-    pingora, safe, fastapi = (by_name[name] for name in ("Pingora pass-through", "wxedge safe", "FastAPI + wechatpy"))
-    commit = version("git", "-C", ROOT, "describe", "--always", "--dirty")
+    nginx_row, pingora, safe, fastapi = (
+        by_name[name] for name in ("nginx proxy_pass", "Pingora pass-through", "wxedge safe", "FastAPI + wechatpy"))
+    commit = subprocess.run(["git", "-C", ROOT, "describe", "--always", "--dirty"], capture_output=True, text=True).stdout.strip()
     lines = [
         "# What wxedge costs", "",
         "Written by `make bench`; how it measures stands at the top of `bench.py`. Compare ratios, not microseconds: those are",
         "the machine's.", "",
-        f"* {date.today()}, commit {commit}, `make bench" + (f' ARGS="{arguments}"`' if arguments else "`"),
+        f"* {date.today()}, commit {commit or 'none yet'}, `make bench" + (f' ARGS="{arguments}"`' if arguments else "`"),
         f"* {machine()}",
         f"* {version('rustc', '--version')}, Pingora 0.9.1, {version(shutil.which('nginx', path=os.environ['PATH'] + ':/usr/sbin'), '-v').replace('nginx version: ', '')}, "
         f"{version(WORK / 'venv/bin/python', '--version')}, node {version('node', '--version')}, {', '.join(PYTHON_PEER + NODE_PEER)}",
         f"* {len(safe.slices)} rounds, {CONNECTIONS} connections, one thread each on a core of its own; medians", "",
-        "| | CPU µs/request | ÷ Pingora | requests/s | p50 ms | p99 ms | memory MB |",
-        "|---|---:|---:|---:|---:|---:|---:|",
+        "| | CPU µs/request | ÷ Pingora | ÷ nginx | requests/s | p50 ms | p99 ms | memory MB |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for server in servers:
         lines.append(f"| {server.name} | {median(server, 'cpu_us'):.1f} | {ratio(server, pingora):.2f} | "
+                     f"{ratio(server, nginx_row):.2f} | "
                      f"{median(server, 'rps'):,.0f} | {median(server, 'p50_us') / 1000:.2f} | "
                      f"{median(server, 'p99_us') / 1000:.2f} | {median(server, 'rss_mb'):.1f} |")
     targets = [
@@ -464,7 +466,7 @@ def main():
     if os.cpu_count() < 2:
         sys.exit("two cores are needed: one for the servers, one for the load")
 
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     WORK.mkdir(exist_ok=True)
     install_peers()
@@ -472,6 +474,7 @@ def main():
         shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
 
     protocol = None if arguments.trial else measure_protocol()
+    os.sched_setaffinity(0, {LOAD_CORE})
     with contextlib.ExitStack() as stack:
         servers = start_all(stack)
         measure(servers, arguments.rounds, arguments.seconds)

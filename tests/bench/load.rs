@@ -15,11 +15,14 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 use wxedge_wechat::crypto::AesKey;
-use wxedge_wechat::signature::sign;
+use wxedge_wechat::envelope::Format;
+use wxedge_wechat::message::Message;
+use wxedge_wechat::push::Push;
 
 const USAGE: &str = "usage: bench-load --target ADDRESS:PORT --path PATH --kind safe|plain|pass|held \
     --token TOKEN --aes-key KEY --appid APPID --connections N --warmup SECONDS --seconds SECONDS --requests N";
 
+const TO_USER: &str = "gh_680bdefc8c5d";
 /// Users who send; each is one openid.
 const USERS: u64 = 10_000;
 /// One answer in so many is decrypted and read.
@@ -70,8 +73,10 @@ impl Options {
             .chunks_exact(2)
             .map(|pair| (pair[0].trim_start_matches("--"), pair[1].clone()))
             .collect();
-        let mut take = |name: &str| options.remove(name).ok_or(format!("--{name} is missing\n{USAGE}"));
-        let seconds = |text: String| Ok::<_, Box<dyn Error>>(Duration::from_secs_f64(text.parse()?));
+        let mut take =
+            |name: &str| options.remove(name).ok_or(format!("--{name} is missing\n{USAGE}"));
+        let seconds =
+            |text: String| Ok::<_, Box<dyn Error>>(Duration::from_secs_f64(text.parse()?));
         let target = take("target")?;
         Ok(Options {
             target: target.parse()?,
@@ -120,81 +125,67 @@ struct Sender {
 }
 
 impl Sender {
-    fn openid(id: u64) -> String {
-        format!("oMgHVjngRipVsoxg6TuX3vz6g{:05}", id % USERS)
-    }
-
     /// The whole HTTP request of one callback, with the headers that WeChat sends.
     fn request(&self, id: u64) -> Result<Vec<u8>> {
-        let timestamp = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs().to_string();
+        let timestamp = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs())?;
         let nonce = id.to_string();
-        let openid = Sender::openid(id);
+        let openid = openid(id);
         let message = format!(
-            "<xml><ToUserName><![CDATA[gh_680bdefc8c5d]]></ToUserName>\n\
+            "<xml><ToUserName><![CDATA[{TO_USER}]]></ToUserName>\n\
              <FromUserName><![CDATA[{openid}]]></FromUserName>\n\
              <CreateTime>{timestamp}</CreateTime>\n\
              <MsgType><![CDATA[text]]></MsgType>\n\
              <Content><![CDATA[你好，请问今天几点开门？]]></Content>\n\
              <MsgId>{id}</MsgId>\n</xml>"
         );
-        let signature = sign(&[&self.token, &timestamp, &nonce]);
-        let mut query = format!("signature={signature}&timestamp={timestamp}&nonce={nonce}&openid={openid}");
-        let body = if self.kind == Kind::Plain {
-            message
-        } else {
-            let random = format!("{id:016x}");
-            let random = *random.as_bytes().first_chunk().ok_or("an id has 16 digits")?;
-            let encrypt = self.key.encrypt(message.as_bytes(), &self.appid, random);
-            let signature = sign(&[&self.token, &timestamp, &nonce, &encrypt]);
-            query += &format!("&encrypt_type=aes&msg_signature={signature}");
-            format!(
-                "<xml>\n    <ToUserName><![CDATA[gh_680bdefc8c5d]]></ToUserName>\n    \
-                 <Encrypt><![CDATA[{encrypt}]]></Encrypt>\n</xml>\n"
-            )
+        let push = self.push(timestamp, &nonce, u128::from(id).to_be_bytes());
+        let callback = match self.kind {
+            Kind::Plain => push.plain(&openid, message.as_bytes()),
+            Kind::Safe | Kind::Pass | Kind::Held => {
+                push.safe(Format::Xml, &openid, TO_USER, message.as_bytes())
+            }
         };
-        Ok(format!(
-            "POST {}?{query} HTTP/1.1\r\nUser-Agent: Mozilla/4.0\r\nAccept: */*\r\nHost: {}\r\nPragma: no-cache\r\n\
-             Content-Length: {}\r\nContent-Type: text/xml\r\n\r\n{body}",
+        let mut request = format!(
+            "POST {}?{} HTTP/1.1\r\nUser-Agent: Mozilla/4.0\r\nAccept: */*\r\nHost: {}\r\nPragma: no-cache\r\n\
+             Content-Length: {}\r\nContent-Type: text/xml\r\n\r\n",
             self.path,
+            callback.query,
             self.host,
-            body.len(),
+            callback.body.len(),
         )
-        .into_bytes())
+        .into_bytes();
+        request.extend_from_slice(&callback.body);
+        Ok(request)
     }
 
     /// Reads an answer as WeChat would.
-    fn check(&self, id: u64, body: &str) -> Result<()> {
+    fn check(&self, id: u64, body: &[u8]) -> Result<()> {
         let reply = match self.kind {
-            Kind::Safe => self.open(body)?,
-            Kind::Plain => body.to_owned(),
-            Kind::Pass => return right(body == r#"{"msgtype":"text","text":{"content":"hi"}}"#, body),
-            Kind::Held => return right(body == "success", body),
+            Kind::Safe => self.push(0, "", [0; 16]).read_reply(body)?,
+            Kind::Plain => body.to_vec(),
+            Kind::Pass => {
+                return right(body == br#"{"msgtype":"text","text":{"content":"hi"}}"#, body);
+            }
+            Kind::Held => return right(body == b"success", body),
         };
-        right(between(&reply, "<Content><![CDATA[", "]]>") == Some("hi"), &reply)?;
-        let openid = Sender::openid(id);
-        right(between(&reply, "<ToUserName><![CDATA[", "]]>") == Some(&openid), &reply)
+        let message = Message::parse(&reply)?;
+        right(message.get("Content") == Some("hi"), &reply)?;
+        right(message.get("ToUserName") == Some(&openid(id)), &reply)
     }
 
-    /// Verifies and decrypts a reply.
-    fn open(&self, body: &str) -> Result<String> {
-        let field = |name: &str| {
-            between(body, &format!("<{name}>"), &format!("</{name}>"))
-                .map(|text| text.trim_start_matches("<![CDATA[").trim_end_matches("]]>"))
-                .ok_or(format!("no {name} in the answer: {body}"))
-        };
-        let encrypt = field("Encrypt")?;
-        let signature = sign(&[&self.token, field("TimeStamp")?, field("Nonce")?, encrypt]);
-        right(signature.to_string() == field("MsgSignature")?, body)?;
-        Ok(String::from_utf8(self.key.decrypt(encrypt, &self.appid)?)?)
+    fn push<'a>(&'a self, timestamp: i64, nonce: &'a str, random: [u8; 16]) -> Push<'a> {
+        let Sender { token, key, appid, .. } = self;
+        Push { token, appid, key, timestamp, nonce, random }
     }
 }
 
-fn between<'a>(text: &'a str, before: &str, after: &str) -> Option<&'a str> {
-    text.split_once(before)?.1.split_once(after).map(|(value, _)| value)
+fn openid(id: u64) -> String {
+    format!("oMgHVjngRipVsoxg6TuX3vz6g{:05}", id % USERS)
 }
 
-fn right(is_right: bool, answer: &str) -> Result<()> {
-    if is_right { Ok(()) } else { Err(format!("not the right answer: {answer}").into()) }
+fn right(is_right: bool, answer: &[u8]) -> Result<()> {
+    let answer = || String::from_utf8_lossy(answer).into_owned();
+    if is_right { Ok(()) } else { Err(format!("not the right answer: {}", answer()).into()) }
 }
 
 struct Load<'a> {
@@ -255,7 +246,9 @@ impl<'a> Load<'a> {
         while in_flight > 0 {
             self.poll.poll(&mut events, Some(PATIENCE))?;
             if events.is_empty() {
-                return Err(format!("{in_flight} callbacks without an answer for {PATIENCE:?}").into());
+                return Err(
+                    format!("{in_flight} callbacks without an answer for {PATIENCE:?}").into()
+                );
             }
             for event in &events {
                 let Token(index) = event.token();
@@ -297,7 +290,7 @@ impl<'a> Load<'a> {
     /// Reads what has come; whether that completes the answer.
     fn receive(&mut self, index: usize) -> Result<bool> {
         let connection = &mut self.connections[index];
-        let mut buffer = [0; 16 * 1024];
+        let mut buffer = [0; 4 * 1024];
         loop {
             match connection.stream.read(&mut buffer) {
                 Ok(0) => break,
@@ -307,9 +300,9 @@ impl<'a> Load<'a> {
                 Err(error) => return Err(error.into()),
             }
             let Some(answer) = Answer::parse(&connection.answer)? else { continue };
-            right(answer.status == "200", &String::from_utf8_lossy(&connection.answer))?;
+            right(answer.status == "200", &connection.answer)?;
             if connection.id.is_multiple_of(SAMPLE as u64) || self.checked == 0 {
-                self.options.sender.check(connection.id, std::str::from_utf8(answer.body)?)?;
+                self.options.sender.check(connection.id, answer.body)?;
                 self.checked += 1;
             }
             let last = answer.last;

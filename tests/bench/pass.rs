@@ -25,7 +25,7 @@ impl ProxyHttp for Pass {
     fn new_ctx(&self) {}
 
     async fn upstream_peer(&self, _: &mut Session, (): &mut ()) -> pingora::Result<Box<HttpPeer>> {
-        #[allow(clippy::disallowed_methods, reason = "there is no name to resolve")]
+        #[expect(clippy::disallowed_methods, reason = "there is no name to resolve")]
         let peer = HttpPeer::new(self.0, false, String::new());
         Ok(Box::new(peer))
     }
@@ -39,7 +39,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let conf = ServerConf { threads: 1, ..ServerConf::default() };
     let mut server = Server::new_with_opt_and_conf(None, conf);
     server.bootstrap();
-    let mut service = http_proxy_service(&Arc::clone(&server.configuration), Pass(upstream.parse()?));
+    let mut service =
+        http_proxy_service(&Arc::clone(&server.configuration), Pass(upstream.parse()?));
     service.add_tcp(listen);
     server.add_service(service);
     server.run_forever();

@@ -26,6 +26,7 @@ use wxedge_wechat::reply::Answer;
 pub type Call = Pin<Box<dyn Future<Output = Result<AppAnswer, Failure>> + Send>>;
 
 /// The first delivery of a message: it has to be answered, once.
+#[derive(Debug)]
 pub struct First<'a> {
     /// The edge.
     pub edge: &'a Arc<Edge>,
@@ -156,13 +157,14 @@ impl First<'_> {
         let format = self.message.format();
         let account = &self.account.config;
         let sealed = self.clear.sealed_with.and_then(|with| {
+            let nonce = self.facts.random.nonce();
             let seal = Seal {
                 key: account.aes_keys.get(with.key)?,
                 token: account.tokens.get(with.token)?.expose(),
                 appid: &account.appid,
                 timestamp: self.facts.now_s,
-                nonce: &self.facts.nonce,
-                random: self.facts.padding,
+                nonce: &nonce,
+                random: self.facts.random.padding(),
             };
             Some(seal.seal(format, &reply))
         });

@@ -25,8 +25,9 @@ use wxedge_wechat::message::Message;
 /// Handles one callback: every stage in order, one answer, one outcome.
 pub async fn handle(edge: &Arc<Edge>, account: &Arc<Account>, session: &mut ServerSession, arrival: Arrival) {
     let source = admit::source(session, arrival.peer, &edge.config().listen.trusted_proxies);
-    let mut record = Record::begin(edge, account, arrival, source);
-    let (outcome, response) = match stages(edge, account, session, arrival, &mut record).await {
+    let random = Random::draw();
+    let mut record = Record::begin(edge, account, arrival, source, random.request_id());
+    let (outcome, response) = match stages(edge, account, session, arrival, &random, &mut record).await {
         Ok(ended) => ended,
         Err(rejection) => {
             record.notes().reason = rejection.reason;
@@ -48,6 +49,7 @@ async fn stages(
     account: &Arc<Account>,
     session: &mut ServerSession,
     arrival: Arrival,
+    random: &Random,
     record: &mut Record,
 ) -> Result<(Outcome, Response), Rejection> {
     let place = InFlight::enter(account).ok_or(Rejection::new(Outcome::Unavailable, "max_in_flight"))?;
@@ -61,9 +63,10 @@ async fn stages(
     let verified = verify::verify(account, &request, now_s)?;
     let clear = decrypt::decrypt(account, verified)?;
     let message = Message::parse(&clear.message).map_err(|e| Rejection::new(Outcome::RejectedMalformed, e.reason()))?;
-    let facts = Facts::of(account, &message, now_s)?;
-    record.parsed(&message, &facts);
-    match account.dedupe.claim(message.identity(&account.config.appid)) {
+    let identity = message.identity(&account.config.appid);
+    let facts = Facts { now_s, ce_id: identity.to_string(), random: random.clone() };
+    record.parsed(&message, &facts.ce_id);
+    match account.dedupe.claim(identity) {
         Claim::Answered => Ok((Outcome::Joined, answer::acknowledge(&message))),
         Claim::Again(flight) => answer::join(account, session, arrival, &message, &flight).await,
         Claim::First(claimed) => {
@@ -102,45 +105,49 @@ impl Rejection {
     }
 }
 
-/// What the stages after parsing need besides the message: its name, and fresh randomness.
+/// What the stages after parsing need besides the message.
 #[derive(Debug, Clone)]
 pub struct Facts {
     /// Unix seconds.
     pub now_s: i64,
     /// 32 hex digits, the same for every delivery of the message.
     pub ce_id: String,
-    /// For signatures: 16 hex digits.
-    pub nonce: String,
-    /// The random bytes before an encrypted reply.
-    pub padding: [u8; 16],
-    trace_id: String,
-    span_id: String,
+    /// This delivery's.
+    pub random: Random,
 }
 
-impl Facts {
-    fn of(account: &Account, message: &Message<'_>, now_s: i64) -> Result<Facts, Rejection> {
+/// The fresh randomness of one delivery, drawn at once.
+#[derive(Debug, Clone)]
+pub struct Random([u8; 48]);
+
+impl Random {
+    fn draw() -> Random {
         let mut random = [0; 48];
-        getrandom::fill(&mut random).map_err(|_| Rejection::new(Outcome::Unavailable, "random"))?;
-        let mut padding = [0; 16];
-        padding.copy_from_slice(&random[..16]);
-        Ok(Facts {
-            now_s,
-            ce_id: message.identity(&account.config.appid).to_string(),
-            nonce: hex(&random[16..24]),
-            padding,
-            trace_id: hex(&random[24..40]),
-            span_id: hex(&random[40..]),
-        })
+        // Linux without getrandom(2) is older than anything that runs this. WeChat's key prefix needs no secrecy.
+        if let Err(error) = getrandom::fill(&mut random) {
+            log::error!("the system gives no random bytes: {error}");
+        }
+        Random(random)
+    }
+
+    /// The bytes before an encrypted reply.
+    pub fn padding(&self) -> [u8; 16] {
+        std::array::from_fn(|place| self.0[place])
+    }
+
+    /// For signatures.
+    pub fn nonce(&self) -> String {
+        hex(&self.0[16..24])
     }
 
     /// Names the request in the log and, as trace id, in `traceparent`.
-    pub fn request_id(&self) -> &str {
-        &self.trace_id
+    pub fn request_id(&self) -> String {
+        hex(&self.0[24..40])
     }
 
     /// W3C trace context, sampled.
     pub fn traceparent(&self) -> String {
-        format!("00-{}-{}-01", self.trace_id, self.span_id)
+        format!("00-{}-{}-01", self.request_id(), hex(&self.0[40..]))
     }
 }
 

@@ -52,7 +52,7 @@ pub fn normalize(
     put(&mut headers, "x-wxedge-account", &account.config.name);
     headers.insert("x-wxedge-attempt", HeaderValue::from(attempt));
     headers.insert("x-wxedge-deadline-ms", HeaderValue::from(left.as_millis() as u64));
-    put(&mut headers, "traceparent", &facts.traceparent());
+    put(&mut headers, "traceparent", &facts.random.traceparent());
     if let Some(key) = &upstream.signing_secret {
         sign_webhook(&mut headers, key, &event.id, facts.now_s, &body);
     }
@@ -128,10 +128,11 @@ fn data(message: &Message<'_>) -> Vec<u8> {
 /// A fresh query as WeChat sends in plaintext mode, so that an SDK in that mode accepts the request.
 fn plaintext_query(account: &Account, message: &Message<'_>, facts: &Facts) -> String {
     let timestamp = facts.now_s.to_string();
+    let nonce = facts.random.nonce();
     let token = account.config.tokens.first().map_or("", |token| token.expose());
-    let signature = sign(&[token, &timestamp, &facts.nonce]);
+    let signature = sign(&[token, &timestamp, &nonce]);
     let openid = percent_encoded(message.from_user().unwrap_or_default());
-    format!("signature={signature}&timestamp={timestamp}&nonce={}&openid={openid}", facts.nonce)
+    format!("signature={signature}&timestamp={timestamp}&nonce={nonce}&openid={openid}")
 }
 
 /// Standard Webhooks: HMAC-SHA256 over `id.timestamp.body`, <https://www.standardwebhooks.com>.

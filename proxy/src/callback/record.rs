@@ -1,7 +1,8 @@
 //! One callback's entry in metrics, log and event stream: made in one place, once, so that they can never disagree.
 
-use super::Facts;
+use super::admit;
 use crate::account::Account;
+use crate::config::SourceIp;
 use crate::connection::Arrival;
 use crate::edge::Edge;
 use crate::events::Failed;
@@ -70,16 +71,24 @@ struct Line<'a> {
 
 impl Record {
     /// A callback has come in.
-    pub fn begin(edge: &Arc<Edge>, account: &Arc<Account>, arrival: Arrival, source: IpAddr) -> Record {
+    pub fn begin(
+        edge: &Arc<Edge>,
+        account: &Arc<Account>,
+        arrival: Arrival,
+        source: IpAddr,
+        request_id: String,
+    ) -> Record {
         account.metrics.last_received.set(super::unix_now_s());
+        let unlisted = account.config.source_ip == SourceIp::Report && !admit::is_listed(account, source);
+        let reason = if unlisted { "source_unlisted" } else { "" };
         Record {
             edge: edge.clone(),
             account: account.clone(),
             arrival,
             source,
             kind: Kind::Unknown,
-            notes: Notes::default(),
-            request_id: String::new(),
+            notes: Notes { reason, ..Notes::default() },
+            request_id,
             ce_id: String::new(),
             user: None,
             bytes_in: 0,
@@ -112,10 +121,9 @@ impl Record {
     }
 
     /// It is this message.
-    pub fn parsed(&mut self, message: &Message<'_>, facts: &Facts) {
+    pub fn parsed(&mut self, message: &Message<'_>, ce_id: &str) {
         self.kind = message.kind();
-        self.request_id = facts.request_id().to_owned();
-        self.ce_id.clone_from(&facts.ce_id);
+        self.ce_id = ce_id.to_owned();
         self.user = message.subject().map(|openid| self.edge.openid.hash(openid));
         self.parsed = Some(Instant::now());
     }

@@ -12,6 +12,7 @@ use crate::limits;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, header};
 use http_body_util::Full;
+use pingora_timeout::fast_timeout::fast_timeout;
 use pool::Pool;
 use std::time::Duration;
 use url::Url;
@@ -67,7 +68,7 @@ impl Upstream {
     /// Why there is no complete answer.
     pub async fn call(&self, query: Option<&str>, headers: HeaderMap, body: Bytes) -> Result<AppAnswer, Failure> {
         let request = self.request(query, headers, body)?;
-        match tokio::time::timeout(self.late_timeout, self.send(request)).await {
+        match fast_timeout(self.late_timeout, self.send(request)).await {
             Ok(result) => result,
             Err(_elapsed) => Err(Failure::Timeout),
         }

@@ -96,17 +96,17 @@ pub(crate) trait Sink<'a> {
     fn close(&mut self);
 }
 
-/// What kind of thing a node is.
+/// What kind of thing a node is. The numbers are part of every event's identity, hence fixed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shape {
     /// An XML element, or a JSON string, number, `true`, `false` or `null`.
-    Element,
+    Element = 0,
     /// An XML attribute.
-    Attribute,
+    Attribute = 1,
     /// A JSON object.
-    Object,
+    Object = 2,
     /// A JSON array; the names of its values mean nothing.
-    Array,
+    Array = 3,
 }
 
 /// Counts what passes and refuses what is too much or there twice.

@@ -213,7 +213,7 @@ fn a_syntax_error_names_the_place_and_nothing_else() {
         ("Canary", 1, 7),
         ("鑰 = Canary", 1, 1),
         ("token = \"Canary\"\ntoken = \"Canary\"", 2, 1),
-        ("[a]\n[a]", 2, 1),
+        ("[a]\n[a]", 2, 2),
         ("a = [\"Canary\"", 1, 14),
     ];
     for (text, line, column) in rows {

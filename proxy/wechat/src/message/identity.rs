@@ -64,7 +64,7 @@ impl Message<'_> {
                 fields.add(&node.name);
                 fields.add(&node.text);
                 fields.add_bytes(&[node.shape as u8]);
-                fields.add_bytes(&(node.end - index).to_be_bytes());
+                fields.add_bytes(&((node.end - index) as u64).to_be_bytes());
             }
         }
         fields.0.finalize().into()

@@ -111,29 +111,34 @@ fn length_is_bounded() {
     assert_eq!(Query::parse(&fill(QUERY_BYTES_MAX + 1)).err(), Some(QueryError::TooLong));
 }
 
-/// The forgeries that `sha1(sort(...))` allows and the grammar must stop: the same digest with the border between two
-/// fields moved, and a nonce extended after the hash's own padding.
+/// The forgeries that `sha1(sort(...))` allows: the same digest with the border between two fields moved. What the
+/// grammar lets through is a time far outside of any replay window.
 #[test]
 fn a_moved_border_between_fields_is_refused() {
     let (token, timestamp, nonce, encrypt) = ("AAAAA", "1714112445", "415670741", "BCDEFGHIJKLMNOPQRSTUVA==");
     let right = sign(&[token, timestamp, nonce, encrypt]);
-    // Sorted, the fields stand in the order timestamp, nonce, token, encrypt; or nonce first, whichever is less.
-    let forgeries = [
-        (timestamp.to_owned() + nonce, String::new()),
-        (String::new(), timestamp.to_owned() + nonce),
-        (format!("{timestamp}4"), nonce[1..].to_owned()),
-        (format!("{timestamp}415"), nonce[3..].to_owned()),
-    ];
     let mut same_digest = 0;
-    for (timestamp, nonce) in forgeries {
-        if !sign(&[token, &timestamp, &nonce, encrypt]).matches(&right) {
-            continue;
+    let all = [timestamp, nonce, token, encrypt].concat();
+    for end in 0..all.len() {
+        for start in 0..=end {
+            // Three fields next to each other, the middle one the token; and two of them exchanged.
+            for (forged_timestamp, forged_nonce) in [(&all[..start], &all[start..end]), (&all[start..end], &all[..start])] {
+                let rest = &all[end..];
+                let Some(forged_encrypt) = rest.strip_prefix(token) else { continue };
+                if (forged_timestamp, forged_nonce) == (timestamp, nonce)
+                    || !sign(&[token, forged_timestamp, forged_nonce, forged_encrypt]).matches(&right)
+                {
+                    continue;
+                }
+                same_digest += 1;
+                let raw = format!("timestamp={forged_timestamp}&nonce={forged_nonce}&msg_signature={right}");
+                if let Ok(query) = Query::parse(&raw) {
+                    assert!(query.timestamp_s().abs_diff(1_714_112_445) > 300, "{raw}");
+                }
+            }
         }
-        same_digest += 1;
-        let raw = format!("timestamp={timestamp}&nonce={nonce}&msg_signature={right}&encrypt_type=aes");
-        assert!(Query::parse(&raw).is_err(), "{raw}");
     }
-    assert!(same_digest > 0, "none of these is the attack");
+    assert!(same_digest > 10, "only {same_digest} of these are the attack");
 }
 
 #[test]

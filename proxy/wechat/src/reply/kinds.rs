@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::InvalidReply;
 use crate::message::Message;
+use crate::xml::is_xml;
 
 /// Most articles of a news reply; WeChat shows no more.
 const ARTICLES_MAX: usize = 8;
@@ -158,7 +159,7 @@ impl Reply {
     fn new(kind: &'static Kind, mut entries: Vec<Vec<Option<String>>>) -> Result<Self, InvalidReply> {
         for entry in &mut entries {
             for (field, value) in kind.fields.iter().zip(entry) {
-                if value.as_ref().is_some_and(|text| text.trim().is_empty()) {
+                if value.as_ref().is_some_and(|text| !text.chars().any(is_shown)) {
                     if kind.layout == Layout::Flat {
                         return Err(InvalidReply::EmptyText);
                     }
@@ -198,4 +199,9 @@ impl Reply {
         message.insert(self.kind.msgtype.to_owned(), content);
         Some(message)
     }
+}
+
+/// Whether anything of a character reaches the user.
+fn is_shown(c: char) -> bool {
+    is_xml(c) && !c.is_whitespace()
 }

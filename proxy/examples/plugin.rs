@@ -1,0 +1,65 @@
+//! wxedge inside a Pingora server that exists already: callbacks go to wxedge, everything else where it always went.
+//!
+//! `cargo run --example plugin -- conf/quickstart.toml 127.0.0.1:8000 127.0.0.1:9000`: listens on the first address,
+//! proxies what is no callback to the second.
+//!
+//! What stands below HTTP is the host's: a deadline for the header, bounds on connections, TLS and its reload.
+
+use async_trait::async_trait;
+use pingora::prelude::{HttpPeer, Opt, Result, Server, Session, http_proxy_service};
+use pingora::proxy::ProxyHttp;
+use pingora::services::background::background_service;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use wxedge::config::Config;
+use wxedge::edge::Edge;
+
+struct Host {
+    edge: Arc<Edge>,
+    site: SocketAddr,
+}
+
+#[async_trait]
+impl ProxyHttp for Host {
+    type CTX = ();
+
+    fn new_ctx(&self) {}
+
+    /// The one line that mounts wxedge: it answers what is a callback.
+    async fn request_filter(&self, session: &mut Session, _ctx: &mut ()) -> Result<bool> {
+        Ok(self.edge.serve(session.as_downstream_mut()).await)
+    }
+
+    async fn upstream_peer(&self, _session: &mut Session, _ctx: &mut ()) -> Result<Box<HttpPeer>> {
+        Ok(Box::new(HttpPeer::new(self.site, false, String::new())))
+    }
+
+    /// Pingora prints this when something fails; WeChat's queries hold signatures.
+    fn request_summary(&self, session: &Session, _ctx: &()) -> String {
+        let request = session.req_header();
+        format!("{} {}", request.method, request.uri.path())
+    }
+}
+
+fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [config, listen, site] = arguments.as_slice() else {
+        return Err("usage: plugin CONFIG LISTEN SITE".into());
+    };
+    let config = Config::load(Path::new(config), &BTreeMap::new()).map_err(|issues| issues.to_string())?;
+    // Your own registry, if you have one.
+    let edge = Edge::open(config, prometheus::Registry::new())?;
+
+    let mut server = Server::new(Opt::default())?;
+    server.bootstrap();
+    // Forgets what is old, sends summaries; the edge itself is the service's task.
+    let upkeep = background_service("wxedge", edge);
+    let host = Host { edge: upkeep.task(), site: site.parse()? };
+    let mut proxy = http_proxy_service(&server.configuration, host);
+    proxy.add_tcp(listen);
+    server.add_service(upkeep);
+    server.add_service(proxy);
+    server.run_forever()
+}
