@@ -34,6 +34,12 @@ lint: ## formatting, lints, documentation, licences
 	@cargo deny --version >/dev/null 2>&1 || cargo install --quiet --locked cargo-deny
 	cargo deny --log-level error check bans licenses sources
 
+fuzz: ## run every fuzz target for MINUTES=5; `make test` runs them for a second
+	BOLERO_RANDOM_ITERATIONS=1000000000000 BOLERO_RANDOM_TEST_TIME_MS=$$(($(MINUTES) * 60000)) \
+		cargo test --release --package wxedge-tests --test fuzz -- --nocapture
+
+MINUTES = 5
+
 # cargo-nextest ends a test that hangs and runs each in a process of its own; without it `cargo test` does.
 NEXTEST = $(shell cargo nextest --version >/dev/null 2>&1 \
 	&& echo cargo nextest run --workspace || echo cargo test --workspace --lib --bins --tests --examples)

@@ -8,6 +8,7 @@ use crate::metrics::{AccountMetrics, Metrics};
 use crate::upstream::{Failure, Upstream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Instant;
 
 /// The customer's program.
 #[derive(Debug, Clone)]
@@ -73,8 +74,9 @@ impl Account {
 
     /// Forgets what is too old, closes what is idle. Called once a second.
     pub fn tidy(&self) {
-        self.dedupe.sweep();
-        self.spent.sweep();
+        let now = Instant::now();
+        self.dedupe.sweep(now);
+        self.spent.sweep(now);
         if let App::Http(upstream) = &self.app {
             upstream.reap();
         }

@@ -232,14 +232,9 @@ fn status_of(account: &Account) -> Value {
 
 /// A signed URL verification, for the sidecar to send through the public URL without knowing the Token.
 fn verification(account: &Account) -> Value {
-    let mut random = [0; 16];
-    if getrandom::fill(&mut random).is_err() {
-        return json!({"error": "the system gives no random bytes"});
-    }
     let timestamp = unix_now_s().to_string();
-    let number = u128::from_be_bytes(random);
-    let nonce = (number as u32).to_string();
-    let echostr = ((number >> 64) as u64).to_string();
+    let nonce = rand::random::<u32>().to_string();
+    let echostr = rand::random::<u64>().to_string();
     let token = account.config.tokens.first().map_or("", |token| token.expose());
     let signature = sign(&[token, &timestamp, &nonce]);
     let query = format!("signature={signature}&timestamp={timestamp}&nonce={nonce}&echostr={echostr}");

@@ -33,8 +33,7 @@ impl OpenidKey {
         let mut key = Vec::new();
         match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
             Ok(mut file) => {
-                key.resize(32, 0);
-                getrandom::fill(&mut key).map_err(io::Error::other)?;
+                key.extend(rand::random::<[u8; 32]>());
                 file.write_all(&key)?;
                 file.sync_all()?;
             }

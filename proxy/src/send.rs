@@ -31,7 +31,7 @@ const ANSWER_BYTES: usize = 1 << 20;
 
 /// What to send, and where.
 #[derive(Debug, Args)]
-pub struct Arguments {
+pub(crate) struct Arguments {
     /// The configuration the edge runs with: its Token and EncodingAESKey sign and encrypt.
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
@@ -58,7 +58,7 @@ pub struct Arguments {
 
 impl Arguments {
     /// `--config`.
-    pub fn config(&self) -> &Path {
+    pub(crate) fn config(&self) -> &Path {
         &self.config
     }
 }
@@ -85,7 +85,7 @@ enum Kind {
 }
 
 /// Sends and prints. Exit 0 when WeChat would be content, 1 otherwise.
-pub fn run(config: &Config, arguments: &Arguments) -> ExitCode {
+pub(crate) fn run(config: &Config, arguments: &Arguments) -> ExitCode {
     match exchange(config, arguments) {
         Ok(verdict) => {
             println!("{verdict}");
@@ -118,9 +118,7 @@ fn exchange(config: &Config, arguments: &Arguments) -> Result<Verdict, String> {
     };
     println!("-> {} {}", outgoing.method, shown(&url));
     println!("   {}", outgoing.description);
-    let started = Instant::now();
-    let answer = post(&url, &outgoing, arguments.ca.as_deref())?;
-    let took = started.elapsed();
+    let (answer, took) = post(&url, &outgoing, arguments.ca.as_deref())?;
     match &answer {
         Answer::Http { status, .. } => println!("<- {status} in {} ms", took.as_millis()),
         Answer::None { .. } => println!("<- nothing in {} ms", took.as_millis()),
@@ -159,8 +157,9 @@ fn shown(url: &Url) -> String {
     format!("{}{}", url.origin().ascii_serialization(), url.path())
 }
 
-/// Sends as WeChat does and reads the answer. An error is one of this program, not of the edge.
-fn post(url: &Url, outgoing: &Outgoing, ca: Option<&Path>) -> Result<Answer, String> {
+/// Sends as WeChat does and reads the answer; the time is that of the exchange alone. An error is one of this program,
+/// not of the edge.
+fn post(url: &Url, outgoing: &Outgoing, ca: Option<&Path>) -> Result<(Answer, Duration), String> {
     let mut url = url.clone();
     url.set_query(Some(&outgoing.query));
     let client = client(ca)?;
@@ -180,10 +179,12 @@ fn post(url: &Url, outgoing: &Outgoing, ca: Option<&Path>) -> Result<Answer, Str
         } else {
             request
         };
-        match request.send().await {
+        let started = Instant::now();
+        let answer = match request.send().await {
             Ok(response) => read(response).await,
             Err(error) => failed(&error),
-        }
+        };
+        (answer, started.elapsed())
     }))
 }
 
@@ -212,6 +213,11 @@ fn failed(error: &reqwest::Error) -> Answer {
     let mut cause: &dyn std::error::Error = error;
     while let Some(inner) = cause.source() {
         cause = inner;
+    }
+    let cause = cause.to_string();
+    if cause.starts_with("invalid peer certificate") {
+        let fix = "name its authority with --ca, or the host it is made for with --url";
+        return Answer::None { why: format!("the certificate is not trusted; {fix} ({cause})") };
     }
     let what = if error.is_connect() { "no connection" } else { "the answer broke off" };
     Answer::None { why: format!("{what}: {cause}") }

@@ -314,6 +314,9 @@ def signal_tree(process: subprocess.Popen, number: int):
 def measure(servers: "list[Server]", rounds: int, seconds: float):
     for server in servers:
         signal_tree(server.process, signal.SIGSTOP)
+    for server in servers:
+        # Compilers at run time need a while to get fast; tables and pools to fill.
+        run_slice(server, seconds)
     for number in range(rounds):
         order = servers[number % len(servers):] + servers[:number % len(servers)]
         for server in order if number % 2 == 0 else reversed(order):

@@ -184,8 +184,10 @@ fn openid(id: u64) -> String {
 }
 
 fn right(is_right: bool, answer: &[u8]) -> Result<()> {
-    let answer = || String::from_utf8_lossy(answer).into_owned();
-    if is_right { Ok(()) } else { Err(format!("not the right answer: {}", answer()).into()) }
+    if is_right {
+        return Ok(());
+    }
+    Err(format!("not the right answer: {}", String::from_utf8_lossy(answer)).into())
 }
 
 struct Load<'a> {

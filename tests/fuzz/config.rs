@@ -42,7 +42,8 @@ fn a_value_in_the_wrong_place_is_not_repeated() {
     check!().with_type::<(u8, u8, String)>().for_each(|(key, kind, text)| {
         let at = keys[usize::from(*key) % keys.len()];
         let (key, _) = lines[at].trim_start_matches('#').split_once(" = ").unwrap_or_default();
-        let text: String = text.chars().filter(|c| c.is_ascii_alphanumeric() || ":/@.-_ ".contains(*c)).collect();
+        let text: String =
+            text.chars().filter(|c| c.is_ascii_alphanumeric() || ":/@.-_ ".contains(*c)).collect();
         let value = match kind % 5 {
             0 => format!("\"{text}{CANARY}\""),
             1 => format!("\"{CANARY}{text}\""),
@@ -51,10 +52,25 @@ fn a_value_in_the_wrong_place_is_not_repeated() {
             _ => format!("\"{text}{CANARY}"),
         };
         let line = format!("{key} = {value}");
-        let file: Vec<&str> = lines.iter().enumerate().map(|(i, old)| if i == at { line.as_str() } else { old }).collect();
+        let file: Vec<&str> = lines
+            .iter()
+            .enumerate()
+            .map(|(i, old)| if i == at { line.as_str() } else { old })
+            .collect();
         // A name that is meant to be seen: the appid, the path, the nickname, a client's patterns, folders and files.
         let public = |shown: &str| {
-            ["appid", "path", "nickname", "allow", "jssdk_hosts", "url", "api_base", "proxy", "upgrade_sock"].contains(&key)
+            [
+                "appid",
+                "path",
+                "nickname",
+                "allow",
+                "jssdk_hosts",
+                "url",
+                "api_base",
+                "proxy",
+                "upgrade_sock",
+            ]
+            .contains(&key)
                 && !shown.contains("(line ")
         };
         let shown = printed(&file.join("\n"), &BTreeMap::new());

@@ -1,1 +1,77 @@
-//! The fake WeChat and the fake app.
+//! What the tests stand on: the fake WeChat, the fake app, and the real binary between them.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`wechat`] | WeChat: signs, encrypts, sends, waits, sends again, judges the answer, alarms |
+//! | [`message`] | messages and events as WeChat words them |
+//! | [`app`] | the app: answers as told, badly where told, and remembers what it was asked |
+//! | [`edge`] | the real `wxedge`, started with a configuration of its own, ended by its id |
+//! | [`canary`] | every secret of those configurations; none of them may turn up in any output |
+//! | [`http`] | an HTTP/1.1 client that sends what it is told, byte for byte |
+//! | [`xml`] | a strict reader for replies that shares nothing with wxedge's own |
+//! | [`metrics`] | Prometheus' text format, read |
+//!
+//! Everything blocks and runs on threads: a test reads from top to bottom. Everything is bound to free ports and to
+//! folders of its own, so all tests run side by side. No test sleeps to wait for something: [`eventually`] does.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by panicking"
+)]
+
+pub mod app;
+pub mod canary;
+pub mod edge;
+pub mod folder;
+pub mod http;
+pub mod message;
+pub mod metrics;
+pub mod wechat;
+pub mod xml;
+
+use std::time::{Duration, Instant};
+
+/// As long as anything may take that takes no time on an idle machine.
+pub const PATIENCE: Duration = Duration::from_secs(15);
+
+/// Waits until `condition` holds.
+///
+/// # Panics
+/// When it does not within `patience`.
+#[track_caller]
+pub fn eventually(patience: Duration, what: &str, mut condition: impl FnMut() -> bool) {
+    eventually_some(patience, what, || condition().then_some(()));
+}
+
+/// Waits until `find` finds something.
+///
+/// # Panics
+/// When it does not within `patience`.
+#[track_caller]
+pub fn eventually_some<T>(
+    patience: Duration,
+    what: &str,
+    mut find: impl FnMut() -> Option<T>,
+) -> T {
+    let begun = Instant::now();
+    let mut pause = Duration::from_millis(2);
+    loop {
+        if let Some(found) = find() {
+            return found;
+        }
+        assert!(begun.elapsed() < patience, "not within {patience:?}: {what}");
+        std::thread::sleep(pause);
+        pause = (pause * 2).min(Duration::from_millis(50));
+    }
+}
+
+/// Runs `work` on a thread of its own with a small stack, so that thousands can run at once.
+///
+/// # Panics
+/// When the system has no thread left.
+pub fn thread<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> std::thread::JoinHandle<T> {
+    std::thread::Builder::new().stack_size(256 * 1024).spawn(work).expect("a thread")
+}

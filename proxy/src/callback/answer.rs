@@ -97,7 +97,7 @@ impl First<'_> {
                 let upstream = upstream.clone();
                 Box::pin(async move {
                     let begun = Instant::now();
-                    let result = upstream.call(delivery.query.as_deref(), delivery.headers, delivery.body).await;
+                    let result = upstream.call(delivery).await;
                     account.metrics.upstream_duration.observe(begun.elapsed().as_secs_f64());
                     result
                 })

@@ -93,7 +93,8 @@ impl Dedupe {
 
     /// Claims a message for its first delivery.
     pub fn claim(self: &Arc<Self>, identity: Identity) -> Claim {
-        self.sweep();
+        let now = Instant::now();
+        self.sweep(now);
         match self.messages.entry(identity) {
             Entry::Occupied(slot) => match &slot.get().flight {
                 Some(flight) => Claim::Again(flight.clone()),
@@ -103,7 +104,7 @@ impl Dedupe {
                 let flight = Arc::new(Flight::default());
                 let mut order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
                 order.claims += 1;
-                let remembered = Remembered { since: Instant::now(), claim: order.claims, identity };
+                let remembered = Remembered { since: now, claim: order.claims, identity };
                 order.entries.push_back(remembered);
                 drop(order);
                 slot.insert(Slot { claim: remembered.claim, flight: Some(flight.clone()) });
@@ -113,19 +114,19 @@ impl Dedupe {
     }
 
     /// Forgets what is too old or too much.
-    pub fn sweep(&self) {
+    pub fn sweep(&self, now: Instant) {
         let mut forgotten = Vec::new();
         let mut stale = Vec::new();
         let mut order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
         while let Some((oldest, bytes)) = order.answers.front().copied()
-            && (oldest.since.elapsed() > limits::DEDUPE_ANSWER || order.answer_bytes > limits::DEDUPE_ANSWER_BYTES)
+            && (now.duration_since(oldest.since) > limits::DEDUPE_ANSWER || order.answer_bytes > limits::DEDUPE_ANSWER_BYTES)
         {
             order.answers.pop_front();
             order.answer_bytes -= bytes;
             stale.push(oldest);
         }
         while let Some(oldest) = order.entries.front().copied()
-            && (oldest.since.elapsed() > self.kept || order.entries.len() >= limits::DEDUPE_ENTRIES)
+            && (now.duration_since(oldest.since) > self.kept || order.entries.len() >= limits::DEDUPE_ENTRIES)
         {
             order.entries.pop_front();
             forgotten.push(oldest);

@@ -17,6 +17,7 @@ use crate::outcome::Outcome;
 use bytes::Bytes;
 use dedupe::Claim;
 use pingora::protocols::http::ServerSession;
+use rand::Rng;
 use record::Record;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -123,10 +124,7 @@ pub struct Random([u8; 48]);
 impl Random {
     fn draw() -> Random {
         let mut random = [0; 48];
-        // Linux without getrandom(2) is older than anything that runs this. WeChat's key prefix needs no secrecy.
-        if let Err(error) = getrandom::fill(&mut random) {
-            log::error!("the system gives no random bytes: {error}");
-        }
+        rand::rng().fill_bytes(&mut random);
         Random(random)
     }
 
@@ -137,24 +135,34 @@ impl Random {
 
     /// For signatures.
     pub fn nonce(&self) -> String {
-        hex(&self.0[16..24])
+        let mut nonce = String::with_capacity(16);
+        write_hex(&mut nonce, &self.0[16..24]);
+        nonce
     }
 
     /// Names the request in the log and, as trace id, in `traceparent`.
     pub fn request_id(&self) -> String {
-        hex(&self.0[24..40])
+        let mut id = String::with_capacity(32);
+        write_hex(&mut id, &self.0[24..40]);
+        id
     }
 
     /// W3C trace context, sampled.
-    pub fn traceparent(&self) -> String {
-        format!("00-{}-{}-01", self.request_id(), hex(&self.0[40..]))
+    pub fn write_traceparent(&self, out: &mut String) {
+        out.push_str("00-");
+        write_hex(out, &self.0[24..40]);
+        out.push('-');
+        write_hex(out, &self.0[40..]);
+        out.push_str("-01");
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
+fn write_hex(out: &mut String, bytes: &[u8]) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digit = |nibble: u8| DIGITS[usize::from(nibble)] as char;
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+    for byte in bytes {
+        out.push(DIGITS[usize::from(byte >> 4)] as char);
+        out.push(DIGITS[usize::from(byte & 15)] as char);
+    }
 }
 
 /// Unix time in seconds.

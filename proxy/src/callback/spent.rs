@@ -44,23 +44,24 @@ impl Spent {
 
     /// Binds a signature to its first use. Says whether this use is that one.
     pub fn spend(&self, signature: Signature, new: Use) -> bool {
-        self.sweep();
+        let now = Instant::now();
+        self.sweep(now);
         let mut first = false;
         let bound = *self.uses.entry(signature).or_insert_with(|| {
             first = true;
             new
         });
         if first {
-            self.order.lock().unwrap_or_else(PoisonError::into_inner).push_back((Instant::now(), signature));
+            self.order.lock().unwrap_or_else(PoisonError::into_inner).push_back((now, signature));
         }
         bound == new
     }
 
     /// Forgets what is too old or too much.
-    pub fn sweep(&self) {
+    pub fn sweep(&self, now: Instant) {
         let mut order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
         while let Some((since, oldest)) = order.front().copied()
-            && (since.elapsed() > self.kept || order.len() >= limits::SPENT_SIGNATURES)
+            && (now.duration_since(since) > self.kept || order.len() >= limits::SPENT_SIGNATURES)
         {
             order.pop_front();
             self.uses.remove(&oldest);

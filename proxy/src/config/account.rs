@@ -104,38 +104,11 @@ pub enum LateReplyVia {
 
 /// First segments of paths that mean something else: the edge's own endpoints and WeChat's APIs, which SDKs call without
 /// an account in front.
+#[rustfmt::skip]
 const RESERVED: [&str; 31] = [
-    "bizwifi",
-    "card",
-    "channels",
-    "cityservice",
-    "customservice",
-    "cv",
-    "datacube",
-    "device",
-    "game",
-    "hardware",
-    "healthz",
-    "intp",
-    "merchant",
-    "metrics",
-    "nontax",
-    "papay",
-    "poi",
-    "product",
-    "readyz",
-    "redpacketcover",
-    "retail",
-    "scan",
-    "semantic",
-    "shakearound",
-    "shop",
-    "sns",
-    "tcb",
-    "union",
-    "v1",
-    "wxa",
-    "wxaapi",
+    "bizwifi", "card", "channels", "cityservice", "customservice", "cv", "datacube", "device", "game", "hardware",
+    "healthz", "intp", "merchant", "metrics", "nontax", "papay", "poi", "product", "readyz", "redpacketcover", "retail",
+    "scan", "semantic", "shakearound", "shop", "sns", "tcb", "union", "v1", "wxa", "wxaapi",
 ];
 
 impl Account {

@@ -52,33 +52,31 @@ impl Section<'_> {
         for other in others {
             self.issue(&other.key, format!("is given besides `{}`; keep one of the two", form.key));
         }
-        Credential { key: form.key.clone(), given: true, values: self.values(form) }
+        Credential {
+            key: form.key.clone(),
+            given: true,
+            values: self.values(form).unwrap_or_default(),
+        }
     }
 
-    fn values(&self, form: &Form) -> Vec<Secret> {
-        let contents = if form.file { self.contents(&form.key) } else { None };
-        let texts = match (&contents, form.many) {
+    /// None when what was given is wrong, which is noted.
+    fn values(&self, form: &Form) -> Option<Vec<Secret>> {
+        let contents = if form.file { Some(self.contents(&form.key)?) } else { None };
+        let texts: Vec<&str> = match (&contents, form.many) {
             (Some(contents), true) => contents.lines().filter(|line| !line.is_empty()).collect(),
             (Some(contents), false) => vec![contents.trim_end_matches(['\r', '\n'])],
-            (None, _) if form.file => return Vec::new(),
-            (None, true) => match self.raw_list(&form.key) {
-                Some(texts) => texts,
-                None => return Vec::new(),
-            },
-            (None, false) => match self.raw_text(&form.key) {
-                Some(text) => vec![text],
-                None => return Vec::new(),
-            },
+            (None, true) => self.raw_list(&form.key)?,
+            (None, false) => vec![self.raw_text(&form.key)?],
         };
         if texts.is_empty() || texts.iter().any(|text| text.trim().is_empty()) {
             self.issue(&form.key, "is empty; put the value there, or remove the key");
-            return Vec::new();
+            return None;
         }
         if texts.iter().any(|text| text.contains(char::is_control)) {
             self.issue(&form.key, "holds a line break or control character; keep the value alone");
-            return Vec::new();
+            return None;
         }
-        texts.into_iter().map(Secret::new).collect()
+        Some(texts.into_iter().map(Secret::new).collect())
     }
 
     fn contents(&self, key: &str) -> Option<Zeroizing<String>> {

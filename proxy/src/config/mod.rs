@@ -1,6 +1,6 @@
 //! Configuration: a TOML file, overridden by the environment, checked as a whole.
 //!
-//! [`tree`] merges the two layers into one tree that knows where each value came from; [`section`] walks it with typed
+//! `tree` merges the two layers into one tree that knows where each value came from; `section` walks it with typed
 //! accessors that note every mistake instead of stopping at the first; one file per table turns it into the types
 //! below, which have only valid states. Nothing here reads the environment or the clock, and no message, `Display` or
 //! `Debug` repeats a value.
@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use section::{Notes, Section};
+use notes::Notes;
+use section::Section;
 use url::Url;
 
 mod account;
@@ -18,6 +19,7 @@ mod credential;
 mod file;
 mod issue;
 mod listen;
+mod notes;
 mod process;
 mod restart;
 mod secret;
@@ -81,7 +83,7 @@ impl Config {
         let mut tree = tree::parse(text)?;
         tree::overlay(&mut tree, environment);
         let notes = Notes::default();
-        let config = Config::read(&notes.root(&tree));
+        let config = Config::read(&Section::root(&notes, &tree));
         let (issues, warnings) = notes.finish(&tree);
         if issues.is_empty() { Ok(Config { warnings, ..config }) } else { Err(Issues(issues)) }
     }

@@ -4,21 +4,11 @@
 //! throws the result away when there was any. What a parser says about a text it refuses is `&'static str`: no message
 //! can repeat a value.
 
-use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
 use super::Issue;
+use super::notes::{Notes, issue_at, join};
 use super::tree::{Node, Origin, Table, Value};
-
-/// What the walk has met so far.
-#[derive(Default)]
-pub(super) struct Notes {
-    issues: RefCell<Vec<Issue>>,
-    warnings: RefCell<Vec<Issue>>,
-    /// The keys that exist, by the path of their table.
-    known: RefCell<BTreeMap<String, BTreeSet<String>>>,
-}
 
 /// One table of the tree, present or not.
 pub(super) struct Section<'a> {
@@ -31,82 +21,12 @@ pub(super) struct Section<'a> {
     broken: bool,
 }
 
-impl Notes {
-    /// The tree as a section.
-    pub(super) fn root<'a>(&'a self, table: &'a Table) -> Section<'a> {
-        Section {
-            notes: self,
-            path: String::new(),
-            table: Some(table),
-            origin: None,
-            broken: false,
-        }
-    }
-
-    /// Ends the walk: what nobody asked for is unknown. Returns issues and warnings in the order of the file.
-    pub(super) fn finish(self, root: &Table) -> (Vec<Issue>, Vec<Issue>) {
-        let known = self.known.into_inner();
-        let mut issues = self.issues.into_inner();
-        unknown_keys(&known, root, "", &mut issues);
-        let mut warnings = self.warnings.into_inner();
-        for list in [&mut issues, &mut warnings] {
-            list.sort_by(|a, b| {
-                (a.line.is_none(), a.line, &a.path).cmp(&(b.line.is_none(), b.line, &b.path))
-            });
-        }
-        (issues, warnings)
-    }
-
-    /// Every key path the walk asked for.
-    #[cfg(test)]
-    pub(super) fn known_paths(&self) -> BTreeSet<String> {
-        let known = self.known.borrow();
-        known.iter().flat_map(|(table, keys)| keys.iter().map(|key| join(table, key))).collect()
-    }
-}
-
-fn unknown_keys(
-    known: &BTreeMap<String, BTreeSet<String>>,
-    table: &Table,
-    path: &str,
-    issues: &mut Vec<Issue>,
-) {
-    for (key, node) in table {
-        let full = join(path, key);
-        if !known.get(path).is_some_and(|keys| keys.contains(key)) {
-            issues.push(issue_at(full, Some(&node.origin), unknown_message(known, path, key)));
-        } else if let Value::Table(inner) = &node.value {
-            unknown_keys(known, inner, &full, issues);
-        }
-    }
-}
-
-/// Names the table around or inside this one that has such a key, or else the key of this table that looks most like it.
-fn unknown_message(known: &BTreeMap<String, BTreeSet<String>>, path: &str, key: &str) -> String {
-    let related = |table: &str| within(table, path) || within(path, table);
-    let mut owners: Vec<_> =
-        known.iter().filter(|(table, keys)| keys.contains(key) && related(table)).collect();
-    owners.sort_by_key(|(table, _)| table.len());
-    match owners.first() {
-        Some((table, _)) if table.is_empty() => {
-            return "is not a key of this table; it belongs at the top level".to_owned();
-        }
-        Some((table, _)) => return format!("is not a key of this table; it belongs in [{table}]"),
-        None => {}
-    }
-    let likeness = |candidate: &&String| (strsim::jaro_winkler(candidate, key) * 1000.0) as u32;
-    match known.get(path).and_then(|keys| keys.iter().max_by_key(likeness)) {
-        Some(nearest) => format!("is not a known key; the nearest is `{nearest}`"),
-        None => "is not a known key; remove it".to_owned(),
-    }
-}
-
-/// Whether the table at `path` is somewhere inside the one at `outer`.
-fn within(path: &str, outer: &str) -> bool {
-    outer.is_empty() || path.strip_prefix(outer).is_some_and(|rest| rest.starts_with('.'))
-}
-
 impl<'a> Section<'a> {
+    /// The tree as a section.
+    pub(super) fn root(notes: &'a Notes, table: &'a Table) -> Section<'a> {
+        Section { notes, path: String::new(), table: Some(table), origin: None, broken: false }
+    }
+
     /// The table `key` of this one; one without keys when it is not there.
     pub(super) fn sub(&self, key: &str) -> Section<'a> {
         let node = self.node(key);
@@ -239,21 +159,17 @@ impl<'a> Section<'a> {
 
     /// Notes a mistake in `key`.
     pub(super) fn issue(&self, key: &str, message: impl Into<String>) {
-        self.notes.issues.borrow_mut().push(self.note(key, message.into()));
+        self.notes.issue(self.note(key, message.into()));
     }
 
     /// Notes a mistake in this table as a whole.
     pub(super) fn issue_here(&self, message: &str) {
-        self.notes.issues.borrow_mut().push(issue_at(
-            self.path.clone(),
-            self.origin,
-            message.to_owned(),
-        ));
+        self.notes.issue(issue_at(self.path.clone(), self.origin, message.to_owned()));
     }
 
     /// Notes something about `key` that is valid but probably not meant.
     pub(super) fn warn(&self, key: &str, message: impl Into<String>) {
-        self.notes.warnings.borrow_mut().push(self.note(key, message.into()));
+        self.notes.warning(self.note(key, message.into()));
     }
 
     /// Says, when `key` is set, that nothing acts on it yet. A table without keys sets nothing.
@@ -267,10 +183,11 @@ impl<'a> Section<'a> {
 
     /// Looks `key` up, which makes it a known one.
     pub(super) fn node(&self, key: &str) -> Option<&'a Node> {
-        self.notes.known.borrow_mut().entry(self.path.clone()).or_default().insert(key.to_owned());
+        self.notes.know(&self.path, key);
         self.table?.get(key)
     }
 
+    /// A text as it stands, if it is there.
     pub(super) fn raw_text(&self, key: &str) -> Option<&'a str> {
         match &self.node(key)?.value {
             Value::Text(text) => Some(text),
@@ -281,6 +198,7 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// A list of texts as it stands, if it is there.
     pub(super) fn raw_list(&self, key: &str) -> Option<Vec<&'a str>> {
         let node = self.node(key)?;
         let texts = match (&node.value, &node.origin) {
@@ -307,21 +225,4 @@ fn text_of(node: &Node) -> Option<&str> {
         Value::Text(text) => Some(text),
         _ => None,
     }
-}
-
-fn issue_at(path: String, origin: Option<&Origin>, message: String) -> Issue {
-    let (line, variable) = match origin {
-        Some(Origin::File(line)) => (Some(*line), None),
-        Some(Origin::Environment(variable)) => (None, Some(variable.clone())),
-        None => (None, None),
-    };
-    Issue { path, line, variable, message }
-}
-
-/// Adds a key to a path, in quotes if TOML would want them.
-fn join(path: &str, key: &str) -> String {
-    let bare = !key.is_empty()
-        && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte));
-    let dot = if path.is_empty() { "" } else { "." };
-    if bare { format!("{path}{dot}{key}") } else { format!("{path}{dot}{key:?}") }
 }

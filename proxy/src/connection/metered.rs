@@ -19,6 +19,9 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+/// Header and body of a usual answer fit.
+const WRITE_BYTES: usize = 1_536;
+
 /// When the present request began and how much of it was read. Shared by the stream and the connection's loop.
 #[derive(Debug)]
 pub struct Meter {
@@ -125,6 +128,9 @@ impl AsyncWrite for Metered {
         }
         if bytes.len() > limits::WRITE_BUFFER_BYTES {
             return Pin::new(&mut self.stream).poll_write(cx, bytes);
+        }
+        if self.pending.capacity() == 0 {
+            self.pending.reserve(WRITE_BYTES);
         }
         self.pending.extend_from_slice(bytes);
         Poll::Ready(Ok(bytes.len()))

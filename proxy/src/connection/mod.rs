@@ -71,10 +71,11 @@ impl Response {
     /// When the client is gone or does not read.
     pub async fn write(self, session: &mut ServerSession) -> Result<(), WriteError> {
         let write = async {
-            let mut header = ResponseHeader::build(self.status, Some(6))?;
+            let mut header = ResponseHeader::build_no_case(self.status, Some(6))?;
             if !self.body.is_empty() {
                 header.insert_header(http::header::CONTENT_TYPE, self.content_type)?;
-                header.insert_header("x-content-type-options", "nosniff")?;
+                // What comes from outside, as echostr does, is no page.
+                header.insert_header(http::header::X_CONTENT_TYPE_OPTIONS, "nosniff")?;
             }
             header.insert_header(http::header::CONTENT_LENGTH, self.body.len())?;
             session.write_response_header(Box::new(header)).await?;

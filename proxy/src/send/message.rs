@@ -34,11 +34,7 @@ impl Moment {
     pub(super) fn now() -> Result<Moment, String> {
         let since =
             SystemTime::now().duration_since(UNIX_EPOCH).map_err(|_| "the clock is before 1970")?;
-        let (mut random, mut other) = ([0; 16], [0; 16]);
-        for bytes in [&mut random, &mut other] {
-            getrandom::fill(bytes).map_err(|error| format!("no random numbers: {error}"))?;
-        }
-        Ok(Moment::of(since.as_micros(), random, u128::from_be_bytes(other)))
+        Ok(Moment::of(since.as_micros(), rand::random(), rand::random()))
     }
 
     pub(super) fn of(micros: u128, random: [u8; 16], other: u128) -> Moment {

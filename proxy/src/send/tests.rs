@@ -246,7 +246,7 @@ fn sent(url: &Url) -> Answer {
     let config = config("plain");
     let sender = Sender::new(&config.accounts["main"], moment()).unwrap();
     let text = sender.xml(Kind::Text, "你好", None).unwrap();
-    post(url, &sender.message(text.as_bytes()).unwrap(), None).unwrap()
+    post(url, &sender.message(text.as_bytes()).unwrap(), None).unwrap().0
 }
 
 #[test]

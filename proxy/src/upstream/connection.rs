@@ -14,7 +14,7 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use std::future::{Future, poll_fn};
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker, ready};
@@ -68,8 +68,8 @@ impl Connection {
         request: Request<Full<Bytes>>,
     ) -> Result<(http::response::Parts, Bytes), Failure> {
         self.answered.store(false, Ordering::Relaxed);
-        let mut response = Box::pin(self.sender.send_request(request));
         let driver = &mut self.driver;
+        let mut response = pin!(self.sender.send_request(request));
         let response = poll_fn(|cx| {
             driver.drive(cx);
             response.as_mut().poll(cx)

@@ -7,10 +7,13 @@ mod pool;
 
 pub use failure::Failure;
 
+use crate::callback::normalize::Delivery;
 use crate::config;
 use crate::limits;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Request, header};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http::{HeaderMap, HeaderValue, Method, Request, Uri, header};
 use http_body_util::Full;
 use pingora_timeout::fast_timeout::fast_timeout;
 use pool::Pool;
@@ -33,8 +36,9 @@ pub struct AppAnswer {
 pub struct Upstream {
     pool: Pool,
     host: HeaderValue,
-    path: String,
-    query: Option<String>,
+    /// `user:password@` of the URL, as HTTP wants it.
+    authorization: Option<HeaderValue>,
+    target: Uri,
     late_timeout: Duration,
 }
 
@@ -53,39 +57,39 @@ impl Upstream {
         Ok(Upstream {
             pool: Pool::new(url, name, port, settings)?,
             host: HeaderValue::try_from(host).map_err(|_| Failure::Dns)?,
-            path: url.path().to_owned(),
-            query: url.query().map(str::to_owned),
+            authorization: authorization(url)?,
+            target: Uri::try_from(&url[url::Position::BeforePath..url::Position::AfterQuery])
+                .map_err(|_| Failure::Connect)?,
             late_timeout: settings.late_timeout,
         })
     }
 
-    /// Posts `body` and waits for the complete answer, `late_timeout` at most.
+    /// Posts a message and waits for the complete answer, `late_timeout` at most.
     ///
-    /// A request is sent again once, and only when it went out on a reused connection that died before any byte of
-    /// the answer: the app closed it while the request was on its way.
+    /// It is sent again once, and only when it went out on a reused connection that died before any byte of the
+    /// answer: the app closed it while the request was on its way.
     ///
     /// # Errors
     /// Why there is no complete answer.
-    pub async fn call(&self, query: Option<&str>, headers: HeaderMap, body: Bytes) -> Result<AppAnswer, Failure> {
-        let request = self.request(query, headers, body)?;
-        match fast_timeout(self.late_timeout, self.send(request)).await {
+    pub async fn call(&self, delivery: Delivery) -> Result<AppAnswer, Failure> {
+        match fast_timeout(self.late_timeout, self.send(&delivery)).await {
             Ok(result) => result,
             Err(_elapsed) => Err(Failure::Timeout),
         }
     }
 
-    async fn send(&self, request: Request<Full<Bytes>>) -> Result<AppAnswer, Failure> {
+    async fn send(&self, delivery: &Delivery) -> Result<AppAnswer, Failure> {
         // Waits for its turn when the app has all the connections it may have; the caller's deadline bounds that.
         let _turn = self.pool.turn().await;
         if let Some(mut reused) = self.pool.take_idle() {
-            match reused.exchange(request.clone()).await {
+            match reused.exchange(self.request(delivery)?).await {
                 Ok(answer) => return Ok(self.settle(reused, answer)),
                 Err(failure) if reused.answered() => return Err(failure),
                 Err(_stale) => {}
             }
         }
         let mut fresh = self.pool.connect().await?;
-        let answer = fresh.exchange(request).await?;
+        let answer = fresh.exchange(self.request(delivery)?).await?;
         Ok(self.settle(fresh, answer))
     }
 
@@ -99,16 +103,24 @@ impl Upstream {
         AppAnswer { status: parts.status.as_u16(), content_type: content_type.map(str::to_owned), body }
     }
 
-    fn request(&self, query: Option<&str>, headers: HeaderMap, body: Bytes) -> Result<Request<Full<Bytes>>, Failure> {
-        let target = match (&self.query, query) {
-            (None, None) => self.path.clone(),
-            (Some(one), None) => format!("{}?{one}", self.path),
-            (None, Some(one)) => format!("{}?{one}", self.path),
-            (Some(own), Some(more)) => format!("{}?{own}&{more}", self.path),
+    fn request(&self, delivery: &Delivery) -> Result<Request<Full<Bytes>>, Failure> {
+        let target = match &delivery.query {
+            None => self.target.clone(),
+            Some(query) => {
+                let separator = if self.target.query().is_some() { '&' } else { '?' };
+                Uri::try_from(format!("{}{separator}{query}", self.target)).map_err(|_| Failure::Connect)?
+            }
         };
-        let mut request = Request::post(target).body(Full::new(body)).map_err(|_| Failure::Connect)?;
+        let mut headers = HeaderMap::with_capacity(delivery.headers.len() + 3);
+        headers.insert(header::HOST, self.host.clone());
+        if let Some(authorization) = &self.authorization {
+            headers.insert(header::AUTHORIZATION, authorization.clone());
+        }
+        headers.extend(delivery.headers.iter().cloned());
+        let mut request = Request::new(Full::new(delivery.body.clone()));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = target;
         *request.headers_mut() = headers;
-        request.headers_mut().insert(header::HOST, self.host.clone());
         Ok(request)
     }
 
@@ -116,4 +128,16 @@ impl Upstream {
     pub fn reap(&self) {
         self.pool.reap(limits::APP_IDLE);
     }
+}
+
+/// Basic authentication; what the URL has percent-encoded goes out decoded.
+fn authorization(url: &Url) -> Result<Option<HeaderValue>, Failure> {
+    if url.username().is_empty() && url.password().is_none() {
+        return Ok(None);
+    }
+    let decoded = |part| percent_encoding::percent_decode_str(part).collect::<Vec<u8>>();
+    let pair = [decoded(url.username()), decoded(url.password().unwrap_or_default())].join(&b':');
+    let mut value = HeaderValue::try_from(format!("Basic {}", STANDARD.encode(pair))).map_err(|_| Failure::Connect)?;
+    value.set_sensitive(true);
+    Ok(Some(value))
 }

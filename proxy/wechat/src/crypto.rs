@@ -1,7 +1,8 @@
-//! The encrypted frame: AES-256-CBC over `random(16) | u32 length | message | appid`, padded to 32 bytes, in base64.
+//! The encrypted frame: AES-256-CBC over `random(16) | u32 length | message | appid`, padded to 32
+//! bytes, in base64.
 //!
-//! Verify `msg_signature` before decrypting: the signature, not the cipher, authenticates the text, and only a verified
-//! ciphertext cannot be used to ask the padding questions.
+//! Verify `msg_signature` before decrypting: the signature, not the cipher, authenticates the text,
+//! and only a verified ciphertext cannot be used to ask the padding questions.
 
 use std::fmt;
 
@@ -24,8 +25,8 @@ const BLOCK_BYTES: usize = 16;
 /// What WeChat pads to; not AES's 16, so library unpadders refuse half of its messages.
 const PAD_BYTES: u8 = 32;
 
-/// The last character of an EncodingAESKey carries two unused bits; three keys in four, Tencent's own samples among
-/// them, do not have them zero, and strict decoders refuse those.
+/// The last character of an EncodingAESKey carries two unused bits; three keys in four, Tencent's
+/// own samples among them, do not have them zero, and strict decoders refuse those.
 const LENIENT: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
     GeneralPurposeConfig::new()
@@ -55,8 +56,8 @@ impl KeyError {
     }
 }
 
-/// A ciphertext that this key and appid do not open. All variants show the same text to the outside; only
-/// [`DecryptError::reason`] tells them apart.
+/// A ciphertext that this key and appid do not open. All variants show the same text to the
+/// outside; only [`DecryptError::reason`] tells them apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("cannot decrypt")]
 pub enum DecryptError {
@@ -99,7 +100,8 @@ impl fmt::Debug for AesKey {
 }
 
 impl AesKey {
-    /// Reads an EncodingAESKey as the console shows it. Blanks are dropped: they come with copy and paste.
+    /// Reads an EncodingAESKey as the console shows it. Blanks are dropped: they come with copy and
+    /// paste.
     ///
     /// # Errors
     /// [`KeyError`] if it is not 43 characters of base64.
@@ -126,8 +128,8 @@ impl AesKey {
         Self { encrypt: Aes256Enc::new(key.into()), decrypt: Aes256Dec::new(key.into()), iv }
     }
 
-    /// Opens an `Encrypt` text meant for `appid` (a third-party platform's messages: the component's appid) and returns
-    /// the message in it.
+    /// Opens an `Encrypt` text meant for `appid` (a third-party platform's messages: the
+    /// component's appid) and returns the message in it.
     ///
     /// # Errors
     /// [`DecryptError`]; what the peer sees must not depend on which.
@@ -143,7 +145,8 @@ impl AesKey {
         bytes.truncate(bytes.len() - padding);
         let (head, body) = bytes.split_first_chunk::<HEAD_BYTES>().ok_or(DecryptError::Length)?;
         let (_, length) = head.split_last_chunk::<4>().ok_or(DecryptError::Length)?;
-        let length = usize::try_from(u32::from_be_bytes(*length)).map_err(|_| DecryptError::Length)?;
+        let length =
+            usize::try_from(u32::from_be_bytes(*length)).map_err(|_| DecryptError::Length)?;
         let (_, receiver) = body.split_at_checked(length).ok_or(DecryptError::Length)?;
         if receiver != appid.as_bytes() {
             return Err(DecryptError::Appid);
@@ -171,11 +174,13 @@ impl AesKey {
     }
 }
 
-/// The number of padding bytes, if the last of them says 1 to 32 and all of them agree. Looks at 32 bytes whatever they
-/// say, so that the time tells nothing.
+/// The number of padding bytes, if the last of them says 1 to 32 and all of them agree. Looks at 32
+/// bytes whatever they say, so that the time tells nothing.
 fn padding(bytes: &[u8]) -> Option<usize> {
     let (&last, _) = bytes.split_last()?;
-    let mut wrong = u8::from(last == 0) | u8::from(last > PAD_BYTES) | u8::from(usize::from(last) > bytes.len());
+    let mut wrong = u8::from(last == 0)
+        | u8::from(last > PAD_BYTES)
+        | u8::from(usize::from(last) > bytes.len());
     for (position, byte) in (0..PAD_BYTES).zip(bytes.iter().rev()) {
         let is_padding = u8::from(position < last).wrapping_neg();
         wrong |= is_padding & (byte ^ last);
@@ -183,8 +188,8 @@ fn padding(bytes: &[u8]) -> Option<usize> {
     (wrong == 0).then_some(usize::from(last))
 }
 
-/// Whether a text is base64 of whole AES blocks in its one canonical spelling. To be asked before it is hashed: base64 in
-/// any other spelling would let characters move between the signed fields.
+/// Whether a text is base64 of whole AES blocks in its one canonical spelling. To be asked before
+/// it is hashed: base64 in any other spelling would let characters move between the signed fields.
 #[must_use]
 pub fn is_canonical_base64(text: &str) -> bool {
     let bytes = text.as_bytes();

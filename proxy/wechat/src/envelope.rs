@@ -4,11 +4,11 @@ use std::borrow::Cow;
 
 use crate::crypto::AesKey;
 use crate::signature::sign;
-use crate::tree::{Shape, Sink, scan};
 pub use crate::tree::{Format, ParseError};
+use crate::tree::{Shape, Sink, scan};
 
-/// The outer layer of a callback. Its other fields do not count: in compatible mode they repeat what the ciphertext says
-/// without being signed.
+/// The outer layer of a callback. Its other fields do not count: in compatible mode they repeat
+/// what the ciphertext says without being signed.
 #[derive(Clone, Debug)]
 pub struct Envelope<'a> {
     /// How it is written, and hence how the reply has to be.
@@ -18,22 +18,22 @@ pub struct Envelope<'a> {
 }
 
 impl<'a> Envelope<'a> {
-    /// Opens a body as strictly as [`crate::message::Message::parse`] does. An empty body is an envelope with nothing in
-    /// it.
+    /// Opens a body as strictly as [`crate::message::Message::parse`] does. An empty body is an
+    /// envelope with nothing in it.
     ///
     /// # Errors
     /// [`ParseError`], as a message's.
     pub fn open(body: &'a [u8]) -> Result<Self, ParseError> {
         let mut field = Field { name: "Encrypt", depth: 0, within: false, value: None };
         match scan(body, &mut field) {
-            Ok(format) => Ok(Self { format, encrypt: field.value }),
+            Ok(format) => Ok(Self { format, encrypt: field.value.filter(|text| !text.is_empty()) }),
             Err(ParseError::Empty) => Ok(Self { format: Format::Xml, encrypt: None }),
             Err(error) => Err(error),
         }
     }
 }
 
-/// Keeps the text of one top-level field and nothing else.
+/// Keeps the text of one top-level field, if that is all there is in it.
 struct Field<'a> {
     name: &'static str,
     depth: usize,
@@ -43,11 +43,14 @@ struct Field<'a> {
 
 impl<'a> Sink<'a> for Field<'a> {
     fn open(&mut self, name: Cow<'a, str>, _shape: Shape) {
+        self.spoil();
         self.within = self.depth == 0 && name == self.name;
         self.depth += 1;
     }
 
-    fn attribute(&mut self, _name: &'a str, _value: Cow<'a, str>) {}
+    fn attribute(&mut self, _name: &'a str, _value: Cow<'a, str>) {
+        self.spoil();
+    }
 
     fn text(&mut self, piece: Cow<'a, str>) {
         if self.within {
@@ -61,6 +64,15 @@ impl<'a> Sink<'a> for Field<'a> {
     fn close(&mut self) {
         self.depth -= 1;
         self.within = false;
+    }
+}
+
+impl Field<'_> {
+    /// There is more in the field than text.
+    fn spoil(&mut self) {
+        if std::mem::take(&mut self.within) {
+            self.value = None;
+        }
     }
 }
 

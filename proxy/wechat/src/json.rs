@@ -1,7 +1,9 @@
-//! A scanner for JSON messages that hands on what stands there: numbers by their digits, names in their order.
+//! A scanner for JSON messages that hands on what stands there: numbers by their digits, names in
+//! their order.
 //!
-//! A JSON library would round 64-bit ids or sort names. Every value becomes text: strings unescaped, numbers and
-//! `true`/`false` as written, `null` empty. Raw control characters in strings are kept, as they are in XML.
+//! A JSON library would round 64-bit ids or sort names. Every value becomes text: strings
+//! unescaped, numbers and `true`/`false` as written, `null` empty. Raw control characters in
+//! strings are kept, as they are in XML.
 
 use std::borrow::Cow;
 
@@ -130,7 +132,10 @@ impl<'a, S: Sink<'a>> Scanner<'a, '_, S> {
                 } else {
                     [high, 0]
                 };
-                char::decode_utf16(units).next().and_then(Result::ok).ok_or(ParseError::Malformed)?
+                char::decode_utf16(units)
+                    .next()
+                    .and_then(Result::ok)
+                    .ok_or(ParseError::Malformed)?
             }
             _ => return Err(ParseError::Malformed),
         })
@@ -147,7 +152,10 @@ impl<'a, S: Sink<'a>> Scanner<'a, '_, S> {
 
     /// A number, `true`, `false` or `null`.
     fn literal(&mut self) -> Result<&'a str, ParseError> {
-        let end = self.rest.bytes().position(|b| !(b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.')));
+        let end = self
+            .rest
+            .bytes()
+            .position(|b| !(b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.')));
         let (word, rest) = self.rest.split_at(end.ok_or(ParseError::Unclosed)?);
         self.rest = rest;
         match word {
@@ -183,8 +191,10 @@ impl<'a, S: Sink<'a>> Scanner<'a, '_, S> {
 /// JSON's grammar of numbers: `-? (0 | 1-9 digits) (. digits)? ([eE] [+-]? digits)?`.
 fn is_number(word: &str) -> bool {
     let word = word.strip_prefix('-').unwrap_or(word);
-    let (mantissa, exponent) = word.split_once(['e', 'E']).map_or((word, None), |(m, e)| (m, Some(e)));
-    let (integer, fraction) = mantissa.split_once('.').map_or((mantissa, None), |(i, f)| (i, Some(f)));
+    let (mantissa, exponent) =
+        word.split_once(['e', 'E']).map_or((word, None), |(m, e)| (m, Some(e)));
+    let (integer, fraction) =
+        mantissa.split_once('.').map_or((mantissa, None), |(i, f)| (i, Some(f)));
     let exponent = exponent.map(|e| e.strip_prefix(['+', '-']).unwrap_or(e));
     is_digits(integer)
         && (integer == "0" || !integer.starts_with('0'))

@@ -1,7 +1,8 @@
 //! WeChat's callback protocol: signatures, encryption, messages and replies.
 //!
-//! Pure: bytes in, bytes out. No I/O, no clock, no randomness; time, nonces and random bytes are arguments. Everything
-//! that comes from outside is bounded before it is read, and no error carries a payload, a key or a token.
+//! Pure: bytes in, bytes out. No I/O, no clock, no randomness; time, nonces and random bytes are
+//! arguments. Everything that comes from outside is bounded before it is read, and no error carries
+//! a payload, a key or a token.
 //!
 //! In the order a callback passes them:
 //!
@@ -16,7 +17,8 @@
 //! | [`push`] | WeChat's own side of all this, for tests and `wxedge send` |
 //!
 //! Sources: WeChat's message push guide
-//! (<https://developers.weixin.qq.com/doc/offiaccount/Getting_Started/message-push.html>) and passive replies
+//! (<https://developers.weixin.qq.com/doc/offiaccount/Getting_Started/message-push.html>) and
+//! passive replies
 //! (<https://developers.weixin.qq.com/doc/service/guide/product/message/Passive_user_reply_message.html>).
 
 #![forbid(unsafe_code)]

@@ -1,12 +1,13 @@
 //! The message itself: what WeChat tells the app, from XML or JSON.
 //!
-//! A message is a flat list of nodes that borrow from the body. Nothing is known of the fields beyond those that route it:
-//! what WeChat adds tomorrow passes through.
+//! A message is a flat list of nodes that borrow from the body. Nothing is known of the fields
+//! beyond those that route it: what WeChat adds tomorrow passes through.
 
 use std::borrow::Cow;
+use std::num::NonZeroUsize;
 
-use crate::tree::{Shape, Sink, scan};
 pub use crate::tree::{ATTRIBUTES_MAX, DEPTH_MAX, ELEMENTS_MAX, Format, ParseError};
+use crate::tree::{Shape, Sink, scan};
 
 mod class;
 mod identity;
@@ -34,6 +35,10 @@ struct Node<'a> {
     shape: Shape,
     /// Where the nodes inside this one end, and hence where the next sibling is.
     end: usize,
+    /// The next sibling of the same name.
+    next_alike: Option<NonZeroUsize>,
+    /// Whether a sibling before has the same name.
+    is_repeated: bool,
 }
 
 impl<'a> Message<'a> {
@@ -42,7 +47,12 @@ impl<'a> Message<'a> {
     /// # Errors
     /// [`ParseError`] for what is not well-formed, not bounded, or says who sent it twice.
     pub fn parse(body: &'a [u8]) -> Result<Self, ParseError> {
-        let mut builder = Builder { nodes: Vec::with_capacity(16), open: [0; DEPTH_MAX + 1], depth: 0 };
+        let mut builder = Builder {
+            nodes: Vec::with_capacity(16),
+            open: [0; DEPTH_MAX + 1],
+            depth: 0,
+            by_name: Vec::new(),
+        };
         builder.begin(Cow::Borrowed(""), Shape::Object);
         let format = scan(body, &mut builder)?;
         builder.close();
@@ -85,15 +95,20 @@ impl<'a> Message<'a> {
         integer(self.get("CreateTime")?)
     }
 
-    /// The openid of the user whom the message is about. Authorization changes come from the platform's own account and
-    /// name the user in `OpenID`.
+    /// The openid of the user whom the message is about. Authorization changes come from the
+    /// platform's own account and name the user in `OpenID`.
     #[must_use]
     pub fn subject(&self) -> Option<&str> {
         const ABOUT_ANOTHER: [&str; 3] =
             ["user_info_modified", "user_authorization_revoke", "user_authorization_cancellation"];
-        let about_another =
-            self.event().is_some_and(|event| ABOUT_ANOTHER.iter().any(|name| event.eq_ignore_ascii_case(name)));
-        let openid = if about_another { self.get("OpenID").filter(|openid| !openid.is_empty()) } else { None };
+        let about_another = self
+            .event()
+            .is_some_and(|event| ABOUT_ANOTHER.iter().any(|name| event.eq_ignore_ascii_case(name)));
+        let openid = if about_another {
+            self.get("OpenID").filter(|openid| !openid.is_empty())
+        } else {
+            None
+        };
         openid.or_else(|| self.from_user()).filter(|openid| !openid.is_empty())
     }
 
@@ -115,13 +130,11 @@ impl<'a> Message<'a> {
 
     /// The indexes of the nodes directly inside one.
     pub(crate) fn children(&self, parent: usize) -> impl Iterator<Item = usize> {
-        self.siblings(parent + 1, self.nodes[parent].end)
-    }
-
-    /// The indexes of the nodes side by side from `start` on.
-    fn siblings(&self, start: usize, end: usize) -> impl Iterator<Item = usize> {
+        let end = self.nodes[parent].end;
         let within = move |index: &usize| *index < end;
-        std::iter::successors(Some(start).filter(within), move |index| Some(self.nodes[*index].end).filter(within))
+        std::iter::successors(Some(parent + 1).filter(within), move |index| {
+            Some(self.nodes[*index].end).filter(within)
+        })
     }
 
     fn has_children(&self, index: usize) -> bool {
@@ -140,14 +153,42 @@ struct Builder<'a> {
     /// Indexes of the open nodes, the root's first.
     open: [usize; DEPTH_MAX + 1],
     depth: usize,
+    /// Scratch of [`Builder::link_alike`].
+    by_name: Vec<usize>,
 }
 
 impl<'a> Builder<'a> {
     fn begin(&mut self, name: Cow<'a, str>, shape: Shape) {
-        let index = self.nodes.len();
-        self.nodes.push(Node { name, text: Cow::Borrowed(""), shape, end: index + 1 });
-        self.open[self.depth] = index;
+        self.open[self.depth] = self.nodes.len();
         self.depth += 1;
+        self.push(name, Cow::Borrowed(""), shape);
+    }
+
+    fn push(&mut self, name: Cow<'a, str>, text: Cow<'a, str>, shape: Shape) {
+        let end = self.nodes.len() + 1;
+        self.nodes.push(Node { name, text, shape, end, next_alike: None, is_repeated: false });
+    }
+
+    /// Links the elements of one name in a parent. By sorting, so that a thousand of them cost no
+    /// more than they should.
+    fn link_alike(&mut self, parent: usize) {
+        let nodes = &mut self.nodes;
+        let end = nodes[parent].end;
+        self.by_name.clear();
+        let mut child = parent + 1;
+        while child < end {
+            if nodes[child].shape != Shape::Attribute {
+                self.by_name.push(child);
+            }
+            child = nodes[child].end;
+        }
+        self.by_name.sort_unstable_by(|a, b| nodes[*a].name.cmp(&nodes[*b].name).then(a.cmp(b)));
+        for pair in self.by_name.windows(2) {
+            if nodes[pair[0]].name == nodes[pair[1]].name {
+                nodes[pair[0]].next_alike = NonZeroUsize::new(pair[1]);
+                nodes[pair[1]].is_repeated = true;
+            }
+        }
     }
 
     /// The innermost open node; the root is open until the scanner is done.
@@ -168,8 +209,7 @@ impl<'a> Sink<'a> for Builder<'a> {
     }
 
     fn attribute(&mut self, name: &'a str, value: Cow<'a, str>) {
-        let end = self.nodes.len() + 1;
-        self.nodes.push(Node { name: Cow::Borrowed(name), text: value, shape: Shape::Attribute, end });
+        self.push(Cow::Borrowed(name), value, Shape::Attribute);
     }
 
     fn text(&mut self, piece: Cow<'a, str>) {
@@ -190,6 +230,10 @@ impl<'a> Sink<'a> for Builder<'a> {
         let index = self.innermost();
         self.nodes[index].end = self.nodes.len();
         self.depth -= 1;
+        // The values of an array have no names.
+        if self.nodes.len() > index + 1 && self.nodes[index].shape != Shape::Array {
+            self.link_alike(index);
+        }
     }
 }
 

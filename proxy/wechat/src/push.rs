@@ -1,4 +1,5 @@
-//! WeChat's own side: callbacks as WeChat sends them, replies as WeChat reads them. For `wxedge send` and the tests.
+//! WeChat's own side: callbacks as WeChat sends them, replies as WeChat reads them. For `wxedge
+//! send` and the tests.
 
 use crate::crypto::{AesKey, DecryptError};
 use crate::envelope::Format;
@@ -58,7 +59,10 @@ impl Push<'_> {
     /// A callback in plaintext mode.
     #[must_use]
     pub fn plain(&self, openid: &str, message: &[u8]) -> Callback {
-        Callback { query: format!("{}&openid={openid}", self.signed_query()), body: message.to_vec() }
+        Callback {
+            query: format!("{}&openid={openid}", self.signed_query()),
+            body: message.to_vec(),
+        }
     }
 
     /// A callback in secure mode (安全模式): nothing but the receiver and the ciphertext.
@@ -74,13 +78,15 @@ impl Push<'_> {
         Callback { query: self.encrypted_query(openid, &encrypt), body: body.into_bytes() }
     }
 
-    /// A callback in compatible mode (兼容模式): the message in plaintext with the ciphertext as its last field. A message
-    /// without a closing root gets none.
+    /// A callback in compatible mode (兼容模式): the message in plaintext with the ciphertext as its
+    /// last field. A message without a closing root gets none.
     #[must_use]
     pub fn compatible(&self, format: Format, openid: &str, message: &[u8]) -> Callback {
         let encrypt = self.key.encrypt(message, self.appid, self.random);
         let (end, field) = match format {
-            Format::Xml => ("</xml>", format!("    <Encrypt><![CDATA[{encrypt}]]></Encrypt>\n</xml>\n")),
+            Format::Xml => {
+                ("</xml>", format!("    <Encrypt><![CDATA[{encrypt}]]></Encrypt>\n</xml>\n"))
+            }
             Format::Json => ("}", format!(r#","Encrypt":"{encrypt}"}}"#)),
         };
         let open = message.trim_ascii_end();
@@ -99,7 +105,9 @@ impl Push<'_> {
         let encrypt = field("Encrypt")?;
         let expected = sign(&[self.token, field("TimeStamp")?, field("Nonce")?, encrypt]);
         match Signature::parse_hex(field("MsgSignature")?) {
-            Some(signature) if signature.matches(&expected) => Ok(self.key.decrypt(encrypt, self.appid)?),
+            Some(signature) if signature.matches(&expected) => {
+                Ok(self.key.decrypt(encrypt, self.appid)?)
+            }
             _ => Err(ReplyError::Signature),
         }
     }
@@ -112,7 +120,10 @@ impl Push<'_> {
 
     fn encrypted_query(&self, openid: &str, encrypt: &str) -> String {
         let signature = sign(&[self.token, &self.timestamp.to_string(), self.nonce, encrypt]);
-        format!("{}&openid={openid}&encrypt_type=aes&msg_signature={signature}", self.signed_query())
+        format!(
+            "{}&openid={openid}&encrypt_type=aes&msg_signature={signature}",
+            self.signed_query()
+        )
     }
 }
 

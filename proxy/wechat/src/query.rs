@@ -1,7 +1,8 @@
 //! The query string of a callback, checked against a strict grammar before anything is hashed.
 //!
-//! WeChat sends digits, hexadecimal digits and openids, so nearly every value is refused unless it is plainly written:
-//! that closes the re-split, swap and length-extension forgeries which sort-and-concatenate signatures allow.
+//! WeChat sends digits, hexadecimal digits and openids, so nearly every value is refused unless it
+//! is plainly written: that closes the re-split, swap and length-extension forgeries which
+//! sort-and-concatenate signatures allow.
 
 use std::borrow::Cow;
 
@@ -64,7 +65,8 @@ impl QueryError {
     }
 }
 
-/// The parameters of a callback. Unknown ones are ignored; which of these must be there is the configured mode's to say.
+/// The parameters of a callback. Unknown ones are ignored; which of these must be there is the
+/// configured mode's to say.
 #[derive(Clone, Debug)]
 pub struct Query<'a> {
     /// Over Token, timestamp and nonce only; says nothing about the body.
@@ -125,8 +127,12 @@ impl<'a> Query<'a> {
                 Some("raw") | None => false,
                 Some(_) => return Err(QueryError::EncryptType),
             },
-            echostr: echostr.map(|e| decode(e, ECHOSTR_BYTES_MAX).ok_or(QueryError::Echostr)).transpose()?,
-            openid: openid.map(|o| decode(o, OPENID_BYTES_MAX).ok_or(QueryError::Openid)).transpose()?,
+            echostr: echostr
+                .map(|e| decode(e, ECHOSTR_BYTES_MAX).ok_or(QueryError::Echostr))
+                .transpose()?,
+            openid: openid
+                .map(|o| decode(o, OPENID_BYTES_MAX).ok_or(QueryError::Openid))
+                .transpose()?,
         })
     }
 
@@ -151,8 +157,8 @@ fn is_nonce(value: &str) -> bool {
         && value.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
 }
 
-/// Undoes percent-encoding. `+` stays `+`: WeChat's official accounts send digits, and where `echostr` is base64 (WeCom)
-/// a form decoder's blank would break it.
+/// Undoes percent-encoding. `+` stays `+`: WeChat's official accounts send digits, and where
+/// `echostr` is base64 (WeCom) a form decoder's blank would break it.
 fn decode(value: &str, bytes_max: usize) -> Option<Cow<'_, str>> {
     if !value.contains('%') {
         return (value.len() <= bytes_max).then_some(Cow::Borrowed(value));

@@ -9,8 +9,8 @@ mod render;
 
 pub use kinds::Reply;
 
-/// Longest answer that is read, in bytes. WeChat takes 2048 bytes of text; what is longer than that is passed on, the
-/// limit being WeChat's to set.
+/// Longest answer that is read, in bytes. WeChat takes 2048 bytes of text; what is longer than that
+/// is passed on, the limit being WeChat's to set.
 pub const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
 /// What a complete 2xx answer of the app means.
@@ -20,7 +20,8 @@ pub enum Answer {
     Acknowledge,
     /// A passive reply.
     Reply(Reply),
-    /// A kind without a passive form, to be sent by `/cgi-bin/message/custom/send`; `touser` is filled in.
+    /// A kind without a passive form, to be sent by `/cgi-bin/message/custom/send`; `touser` is
+    /// filled in.
     CustomerService(Map<String, Value>),
     /// WeChat wants the app's own words: money and logistics.
     Verbatim(Vec<u8>),
@@ -80,8 +81,8 @@ impl InvalidReply {
 const ACKNOWLEDGEMENTS: [&str; 6] = ["", "success", "ok", "true", "1", "null"];
 
 impl Answer {
-    /// Interprets the body of a complete 2xx answer to `message`. JSON and XML are recognized by their first character;
-    /// the content type only tells plain text from what nobody understands.
+    /// Interprets the body of a complete 2xx answer to `message`. JSON and XML are recognized by
+    /// their first character; the content type only tells plain text from what nobody understands.
     #[must_use]
     pub fn interpret(content_type: Option<&str>, body: &[u8], message: &Message) -> Self {
         let text = match bounded_text(body) {
@@ -107,7 +108,9 @@ impl Answer {
             Err(InvalidReply::Unrecognized)
         };
         match answer {
-            Ok(Self::Reply(_) | Self::CustomerService(_)) if class != Class::Conversation => Self::Dropped,
+            Ok(Self::Reply(_) | Self::CustomerService(_)) if class != Class::Conversation => {
+                Self::Dropped
+            }
             Ok(answer) => answer,
             Err(invalid) => Self::Invalid(invalid),
         }
@@ -145,7 +148,8 @@ fn from_xml(text: &str) -> Result<Answer, InvalidReply> {
 }
 
 fn from_json(text: &str, message: &Message) -> Result<Answer, InvalidReply> {
-    let mut json: Map<String, Value> = serde_json::from_str(text).map_err(|_| InvalidReply::Json)?;
+    let mut json: Map<String, Value> =
+        serde_json::from_str(text).map_err(|_| InvalidReply::Json)?;
     let msgtype = match json.get("msgtype") {
         None | Some(Value::Null) => return Ok(Answer::Acknowledge),
         Some(Value::String(msgtype)) => msgtype.to_ascii_lowercase(),

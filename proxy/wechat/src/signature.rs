@@ -1,7 +1,8 @@
 //! SHA-1 signatures: `sha1(sort(parts))`, the only proof that a callback comes from WeChat.
 //!
-//! Sort-and-concatenate alone is ambiguous: fields can be re-split, swapped, and, when the Token sorts first, extended.
-//! It is safe only over parts that passed [`crate::query`]'s grammar and [`crate::crypto::is_canonical_base64`].
+//! Sort-and-concatenate alone is ambiguous: fields can be re-split, swapped, and, when the Token
+//! sorts first, extended. It is safe only over parts that passed [`crate::query`]'s grammar and
+//! [`crate::crypto::is_canonical_base64`].
 
 use std::fmt;
 
@@ -10,7 +11,8 @@ use subtle::ConstantTimeEq;
 
 /// A SHA-1 digest as WeChat writes it in `signature`, `msg_signature` and `MsgSignature`.
 ///
-/// `Eq` and `Hash` are for tables of signatures already seen. To verify one, use [`Signature::matches`].
+/// `Eq` and `Hash` are for tables of signatures already seen. To verify one, use
+/// [`Signature::matches`].
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Signature([u8; 20]);
 
@@ -46,7 +48,8 @@ impl fmt::Debug for Signature {
 }
 
 impl Signature {
-    /// Writes the 40 digits into `buffer`: `Display` without the formatting machinery, for the reply path.
+    /// Writes the 40 digits into `buffer`: `Display` without the formatting machinery, for the
+    /// reply path.
     pub(crate) fn hex<'b>(&self, buffer: &'b mut [u8; 40]) -> &'b str {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
         for (pair, byte) in buffer.as_chunks_mut::<2>().0.iter_mut().zip(self.0) {
@@ -64,8 +67,8 @@ fn nibble(digit: u8) -> Option<u8> {
     }
 }
 
-/// Signs as WeChat does: the parts sorted byte by byte, concatenated, hashed. Up to four parts (Token, timestamp, nonce,
-/// ciphertext; all that WeChat ever signs) take no allocation.
+/// Signs as WeChat does: the parts sorted byte by byte, concatenated, hashed. Up to four parts
+/// (Token, timestamp, nonce, ciphertext; all that WeChat ever signs) take no allocation.
 #[must_use]
 pub fn sign(parts: &[&str]) -> Signature {
     let mut few = [""; 4];
@@ -93,7 +96,9 @@ mod tests {
     fn hex_round_trips_and_nothing_else_parses() {
         let hex = "f464b24fc39322e44b38aa78f5edd27bd1441696";
         assert_eq!(Signature::parse_hex(hex).unwrap().to_string(), hex);
-        for wrong in ["", &hex[1..], &hex.to_uppercase(), &format!("{hex}0"), &hex.replace('b', "g")] {
+        for wrong in
+            ["", &hex[1..], &hex.to_uppercase(), &format!("{hex}0"), &hex.replace('b', "g")]
+        {
             assert_eq!(Signature::parse_hex(wrong), None, "{wrong}");
         }
         assert_eq!(Signature::parse_hex(&"é".repeat(20)), None);

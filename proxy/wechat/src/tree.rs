@@ -1,5 +1,5 @@
-//! What the XML and the JSON scanner have in common: the bounds and refusals that hold for both, and the receiver of
-//! what they find.
+//! What the XML and the JSON scanner have in common: the bounds and refusals that hold for both,
+//! and the receiver of what they find.
 
 use std::borrow::Cow;
 
@@ -10,8 +10,20 @@ pub const ELEMENTS_MAX: usize = 1024;
 /// Most XML attributes of a message. WeChat sends none.
 pub const ATTRIBUTES_MAX: usize = 256;
 
-/// Fields that decide who a message is from and what it is. Twice the same one means that two readers may disagree.
-const CRITICAL: [&str; 7] = ["ToUserName", "FromUserName", "MsgType", "Event", "MsgId", "CreateTime", "Encrypt"];
+/// The bit of a field that decides who a message is from or what it is; 0 for any other. Twice the
+/// same one means that two readers may disagree.
+fn critical(name: &str) -> u8 {
+    match name {
+        "ToUserName" => 1,
+        "FromUserName" => 2,
+        "MsgType" => 4,
+        "Event" => 8,
+        "MsgId" => 16,
+        "CreateTime" => 32,
+        "Encrypt" => 64,
+        _ => 0,
+    }
+}
 
 /// A body that is not a message. Holds nothing of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -115,7 +127,7 @@ pub(crate) struct Guard {
     depth: usize,
     elements: usize,
     attributes: usize,
-    /// One bit for each of [`CRITICAL`].
+    /// The bits of the [`critical`] fields that were there.
     seen: u8,
 }
 
@@ -127,13 +139,12 @@ impl Guard {
         if self.elements == ELEMENTS_MAX {
             return Err(ParseError::Elements);
         }
-        if self.depth == 0
-            && let Some(field) = CRITICAL.iter().position(|critical| *critical == name)
-        {
-            if self.seen & 1 << field != 0 {
+        if self.depth == 0 {
+            let bit = critical(name);
+            if self.seen & bit != 0 {
                 return Err(ParseError::Repeated);
             }
-            self.seen |= 1 << field;
+            self.seen |= bit;
         }
         self.depth += 1;
         self.elements += 1;
@@ -153,8 +164,8 @@ impl Guard {
     }
 }
 
-/// Scans a body into `sink`, by its first character. Byte order mark and leading blanks do not count; some senders put
-/// them there.
+/// Scans a body into `sink`, by its first character. Byte order mark and leading blanks do not
+/// count; some senders put them there.
 pub(crate) fn scan<'a>(body: &'a [u8], sink: &mut impl Sink<'a>) -> Result<Format, ParseError> {
     let text = std::str::from_utf8(body).map_err(|_| ParseError::Encoding)?;
     let text = text.trim_start_matches(|c: char| c <= ' ' || c == '\u{feff}');

@@ -1,8 +1,10 @@
-//! A scanner for the XML that WeChat sends: elements, attributes, text, CDATA, comments, one declaration.
+//! A scanner for the XML that WeChat sends: elements, attributes, text, CDATA, comments, one
+//! declaration.
 //!
-//! No DOCTYPE, no entities but the five, no processing instructions: what has been used for attacks is not switched off
-//! here, it does not exist. Stricter than XML where two readers could disagree, laxer where WeChat passes on what a user
-//! typed: control characters and a bare `]]>` in text are kept.
+//! No DOCTYPE, no entities but the five, no processing instructions: what has been used for attacks
+//! is not switched off here, it does not exist. Stricter than XML where two readers could disagree,
+//! laxer where WeChat passes on what a user typed: control characters and a bare `]]>` in text are
+//! kept.
 
 use std::borrow::Cow;
 
@@ -34,7 +36,8 @@ struct Scanner<'a, 's, S> {
 }
 
 impl<'a, S: Sink<'a>> Scanner<'a, '_, S> {
-    /// `<?xml version="1.0"?>`, if it is there. What it says is not looked at: the text is UTF-8 or was refused.
+    /// `<?xml version="1.0"?>`, if it is there. What it says is not looked at: the text is UTF-8 or
+    /// was refused.
     fn declaration(&mut self) -> Result<(), ParseError> {
         if let Some(rest) = self.rest.strip_prefix("<?xml")
             && rest.starts_with(|c: char| c.is_ascii_whitespace() || c == '?')
@@ -160,9 +163,10 @@ impl<'a, S: Sink<'a>> Scanner<'a, '_, S> {
 
     /// After `<`, at `/`.
     fn end_tag(&mut self) -> Result<(), ParseError> {
-        self.rest = &self.rest[1..];
-        if self.name()? != self.open[self.depth - 1] {
-            return Err(ParseError::Malformed);
+        match self.rest[1..].strip_prefix(self.open[self.depth - 1]) {
+            Some(rest) => self.rest = rest,
+            None if self.rest.contains('>') => return Err(ParseError::Malformed),
+            None => return Err(ParseError::Unclosed),
         }
         self.blanks();
         self.expect('>')?;
@@ -180,7 +184,8 @@ impl<'a, S: Sink<'a>> Scanner<'a, '_, S> {
 
     fn name(&mut self) -> Result<&'a str, ParseError> {
         let bytes = self.rest.as_bytes();
-        let end = bytes.iter().position(|b| !is_name(*b)).ok_or(ParseError::Unclosed)?;
+        let end =
+            bytes.iter().position(|b| !IS_NAME[usize::from(*b)]).ok_or(ParseError::Unclosed)?;
         let (name, rest) = self.rest.split_at(end);
         if name.is_empty() || matches!(bytes[0], b'0'..=b'9' | b'-' | b'.') {
             return Err(ParseError::Malformed);
@@ -207,18 +212,27 @@ impl<'a, S: Sink<'a>> Scanner<'a, '_, S> {
     }
 }
 
-/// Splits at `mark` and `>`, which must come. Looks for the `>`: it is rarer than what precedes it, and one character is
-/// found faster than three.
+/// Splits at `mark` and `>`, which must come. Looks for the `>`: it is rarer than what precedes it,
+/// and one character is found faster than three.
 fn until<'a>(text: &'a str, mark: &str) -> Result<(&'a str, &'a str), ParseError> {
     text.match_indices('>')
         .find_map(|(end, _)| Some((text[..end].strip_suffix(mark)?, &text[end + 1..])))
         .ok_or(ParseError::Unclosed)
 }
 
-/// All that is not ASCII may stand in a name; XML's own tables make no difference here.
-fn is_name(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b':' | b'-' | b'.') || !byte.is_ascii()
-}
+/// The bytes of names. All that is not ASCII may stand in one; XML's own tables make no difference
+/// here.
+const IS_NAME: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let b = byte as u8;
+        table[byte] =
+            b.is_ascii_alphanumeric() || matches!(b, b'_' | b':' | b'-' | b'.') || !b.is_ascii();
+        byte += 1;
+    }
+    table
+};
 
 /// Blanks and stray control characters, which may stand around the root.
 fn is_layout(text: &str) -> bool {

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::{NO_ENVIRONMENT, warnings};
-use crate::config::section::Notes;
+use crate::config::notes::Notes;
+use crate::config::section::Section;
 use crate::config::{Config, tree};
 
 const QUICKSTART: &str = include_str!("../../../../conf/quickstart.toml");
@@ -93,7 +94,7 @@ fn the_complete_file_has_every_key() {
     let tables = "[clients.crm]\n[accounts.main]\n";
     let tree = tree::parse(tables).unwrap();
     let notes = Notes::default();
-    Config::read(&notes.root(&tree));
+    Config::read(&Section::root(&notes, &tree));
     let known: BTreeSet<_> = notes.known_paths();
     let is_table = |path: &String| {
         let inside = format!("{path}.");

@@ -78,9 +78,17 @@ fn official_ciphertexts_open() {
         let message = String::from_utf8(message).unwrap();
         match &vector.plaintext {
             Some(plaintext) => assert_eq!(&message, plaintext, "{}", vector.id),
-            None => assert!(message.starts_with('<') || message.bytes().all(|b| b.is_ascii_digit()), "{message}"),
+            None => assert!(
+                message.starts_with('<') || message.bytes().all(|b| b.is_ascii_digit()),
+                "{message}"
+            ),
         }
-        assert_eq!(vector.key().decrypt(&vector.encrypt, "wx0"), Err(DecryptError::Appid), "{}", vector.id);
+        assert_eq!(
+            vector.key().decrypt(&vector.encrypt, "wx0"),
+            Err(DecryptError::Appid),
+            "{}",
+            vector.id
+        );
     }
 }
 
@@ -93,8 +101,16 @@ fn official_encryptions_are_reproduced_byte_for_byte() {
         signed += usize::from(vector.check_signature());
         let plaintext = vector.plaintext.as_ref().unwrap();
         let random = vector.random.as_ref().unwrap().as_bytes().try_into().unwrap();
-        assert_eq!(vector.key().encrypt(plaintext.as_bytes(), &vector.receive_id, random), vector.encrypt, "{}", vector.id);
-        assert_eq!(vector.key().decrypt(&vector.encrypt, &vector.receive_id).unwrap(), plaintext.as_bytes());
+        assert_eq!(
+            vector.key().encrypt(plaintext.as_bytes(), &vector.receive_id, random),
+            vector.encrypt,
+            "{}",
+            vector.id
+        );
+        assert_eq!(
+            vector.key().decrypt(&vector.encrypt, &vector.receive_id).unwrap(),
+            plaintext.as_bytes()
+        );
     }
     assert_eq!(signed, 3);
 }
@@ -105,7 +121,11 @@ fn boundary_lengths_are_reproduced() {
     let key = AesKey::parse(KEY).unwrap();
     let random = *b"0123456789abcdef";
     for (message, appid, encrypt) in [
-        ("", APPID, "Q3stYC6hdFzMh9T8HCvyDHhfHLJCm4hR5ysOJ/7+aIE56VkDU+GN9Zzy1vv3hL0H4b7fYnSu3TUO0j1ZWKCNcA=="),
+        (
+            "",
+            APPID,
+            "Q3stYC6hdFzMh9T8HCvyDHhfHLJCm4hR5ysOJ/7+aIE56VkDU+GN9Zzy1vv3hL0H4b7fYnSu3TUO0j1ZWKCNcA==",
+        ),
         (
             "xxxxxxxxxxxxxxxxxxxxxxxxxx",
             APPID,
@@ -130,7 +150,10 @@ fn boundary_lengths_are_reproduced() {
 #[test]
 fn a_key_is_read_leniently_but_only_a_key() {
     let sealed = AesKey::parse(KEY).unwrap().encrypt(b"hi", APPID, [7; 16]);
-    for spelling in [" abcdefghijklmnopqrstuvwxyz 0123456789ABCDEFG\n", "abcdefghijklmnopqrstuvwxyz\t0123456789ABCDEFG"] {
+    for spelling in [
+        " abcdefghijklmnopqrstuvwxyz 0123456789ABCDEFG\n",
+        "abcdefghijklmnopqrstuvwxyz\t0123456789ABCDEFG",
+    ] {
         assert_eq!(AesKey::parse(spelling).unwrap().decrypt(&sealed, APPID).unwrap(), b"hi");
     }
     // The last character's two unused bits.
@@ -192,8 +215,16 @@ fn hostile_frames_are_refused() {
     for (name, hostile, error) in [
         ("padding 0", frame(2, &hi, &[0; 24]), DecryptError::Padding),
         ("padding 33", frame(2, &[&hi[..], &[33; 24]].concat(), &[33; 16]), DecryptError::Padding),
-        ("first padding byte differs", frame(2, &hi, &[&[23][..], &[24; 23]].concat()), DecryptError::Padding),
-        ("last but one differs", frame(2, &hi, &[&[24; 22][..], &[23, 24]].concat()), DecryptError::Padding),
+        (
+            "first padding byte differs",
+            frame(2, &hi, &[&[23][..], &[24; 23]].concat()),
+            DecryptError::Padding,
+        ),
+        (
+            "last but one differs",
+            frame(2, &hi, &[&[24; 22][..], &[23, 24]].concat()),
+            DecryptError::Padding,
+        ),
         ("padding longer than the frame", vec![32; 16], DecryptError::Padding),
         ("nothing but padding", vec![16; 16], DecryptError::Length),
         ("length beyond the end", frame(200, &hi, &[24; 24]), DecryptError::Length),
@@ -201,7 +232,11 @@ fn hostile_frames_are_refused() {
         ("length takes a character of the appid", frame(3, &hi, &[24; 24]), DecryptError::Appid),
         ("length gives the appid a character", frame(1, &hi, &[24; 24]), DecryptError::Appid),
         ("appid with a prefix only", frame(2, &hi[..19], &[25; 25]), DecryptError::Appid),
-        ("appid with a suffix", frame(2, &[&hi[..], b"0"].concat(), &[23; 23]), DecryptError::Appid),
+        (
+            "appid with a suffix",
+            frame(2, &[&hi[..], b"0"].concat(), &[23; 23]),
+            DecryptError::Appid,
+        ),
     ] {
         assert_eq!(open(hostile), Err(error), "{name}");
     }
@@ -235,7 +270,8 @@ fn only_the_canonical_spelling_of_base64_is_taken() {
     }
 }
 
-/// The threshold the verify stage relies on: no other spelling of a callback passes with the same signature.
+/// The threshold the verify stage relies on: no other spelling of a callback passes with the same
+/// signature.
 #[test]
 fn every_single_bit_change_is_refused() {
     let key = AesKey::parse(KEY).unwrap();
@@ -247,9 +283,9 @@ fn every_single_bit_change_is_refused() {
         let raw = format!("timestamp={timestamp}&nonce={nonce}&msg_signature={signature}");
         let Ok(query) = crate::query::Query::parse(&raw) else { return false };
         is_canonical_base64(encrypt)
-            && query
-                .msg_signature
-                .is_some_and(|given| given.matches(&sign(&[token, query.timestamp, query.nonce, encrypt])))
+            && query.msg_signature.is_some_and(|given| {
+                given.matches(&sign(&[token, query.timestamp, query.nonce, encrypt]))
+            })
     };
     assert!(accepted(timestamp, nonce, &hex, &encrypt));
     let mut refused = 0;
@@ -260,7 +296,10 @@ fn every_single_bit_change_is_refused() {
             let changed = String::from_utf8_lossy(&bytes);
             let mut fields = [timestamp, nonce, &hex, &encrypt];
             fields[field] = &changed;
-            assert!(!accepted(fields[0], fields[1], fields[2], fields[3]), "field {field} bit {bit}");
+            assert!(
+                !accepted(fields[0], fields[1], fields[2], fields[3]),
+                "field {field} bit {bit}"
+            );
             refused += 1;
         }
     }

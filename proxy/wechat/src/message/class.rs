@@ -1,7 +1,8 @@
 //! Which answers a message takes.
 //!
-//! WeChat has no list of this; these names are from its event pages and from what SDKs know. A name that is missing here
-//! is treated as conversation, so that an app's reply is sent rather than lost.
+//! WeChat has no list of this; these names are from its event pages and from what SDKs know. A name
+//! that is missing here is treated as conversation, so that an app's reply is sent rather than
+//! lost.
 
 use super::{Kind, Message};
 
@@ -10,7 +11,8 @@ use super::{Kind, Message};
 pub enum Class {
     /// Passive replies reach a user.
     Conversation,
-    /// Nobody is there to read a reply: job results, audits, notices to the account, a third-party platform's `InfoType`.
+    /// Nobody is there to read a reply: job results, audits, notices to the account, a third-party
+    /// platform's `InfoType`.
     NoContent,
     /// Money and logistics: WeChat wants the app's own JSON.
     Verbatim,
@@ -20,8 +22,8 @@ pub enum Class {
 const VERBATIM_PREFIXES: [&str; 2] = ["xpay_", MINIGAME];
 const MINIGAME: &str = "minigame_";
 
-/// Events that a carrier gets, as express company (`*waybill*`) or as courier (`transport_*`). `add_express_path`, which
-/// shops get, is none: it takes `success`.
+/// Events that a carrier gets, as express company (`*waybill*`) or as courier (`transport_*`).
+/// `add_express_path`, which shops get, is none: it takes `success`.
 const LOGISTICS: [&str; 3] = ["check_biz", "get_quota", "get_pre_auth_code"];
 const LOGISTICS_PREFIX: &str = "transport_";
 const LOGISTICS_PART: &str = "waybill";

@@ -6,8 +6,9 @@ use sha2::{Digest, Sha256};
 
 use super::{Kind, Message};
 
-/// The same for every delivery of one message and for no other message: half a SHA-256 over appid and the fields that
-/// WeChat says to tell messages apart by. Displayed as 32 hexadecimal digits, the `ce-id`.
+/// The same for every delivery of one message and for no other message: half a SHA-256 over appid
+/// and the fields that WeChat says to tell messages apart by. Displayed as 32 hexadecimal digits,
+/// the `ce-id`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Identity([u8; 16]);
 
@@ -23,12 +24,14 @@ impl fmt::Debug for Identity {
     }
 }
 
-/// What identifies an event to WeChat. Too little for several card events in one second, so the rest counts as well.
+/// What identifies an event to WeChat. Too little for several card events in one second, so the
+/// rest counts as well.
 const EVENT_FIELDS: [&str; 4] = ["FromUserName", "CreateTime", "Event", "EventKey"];
 
 impl Message<'_> {
-    /// Its identity within an account. Messages: `FromUserName` and `MsgId`. Events, and whatever has no `MsgId`: the
-    /// [fields](EVENT_FIELDS) of an event and a digest of all the others in their order.
+    /// Its identity within an account. Messages: `FromUserName` and `MsgId`. Events, and whatever
+    /// has no `MsgId`: `FromUserName`, `CreateTime`, `Event`, `EventKey` and a digest of all other
+    /// fields in their order.
     #[must_use]
     pub fn identity(&self, appid: &str) -> Identity {
         let mut fields = Fields(Sha256::new());
@@ -52,7 +55,7 @@ impl Message<'_> {
         Identity(*half)
     }
 
-    /// A digest of the nodes that are no [fields](EVENT_FIELDS) of an event, with their place in the tree.
+    /// A digest of the nodes that are none of `EVENT_FIELDS`, with their place in the tree.
     fn rest(&self) -> [u8; 32] {
         let mut fields = Fields(Sha256::new());
         fields.add(&self.nodes[0].text);

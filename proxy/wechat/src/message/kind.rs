@@ -94,7 +94,8 @@ impl Message<'_> {
     }
 
     /// The CloudEvents type: `com.weixin.message.text`, `com.weixin.event.subscribe`,
-    /// `com.weixin.info.component_verify_ticket`, in lower case. A name that is missing or absurdly long is `unknown`.
+    /// `com.weixin.info.component_verify_ticket`, in lower case. A name that is missing or absurdly
+    /// long is `unknown`.
     #[must_use]
     pub fn ce_type(&self) -> String {
         let (family, name) = match (self.kind(), self.get("InfoType")) {
@@ -102,7 +103,9 @@ impl Message<'_> {
             (Kind::Event, _) => ("event", self.event()),
             _ => ("message", self.get("MsgType")),
         };
-        let name = name.filter(|name| (1..=TYPE_NAME_BYTES_MAX).contains(&name.len())).unwrap_or("unknown");
+        let name = name
+            .filter(|name| (1..=TYPE_NAME_BYTES_MAX).contains(&name.len()))
+            .unwrap_or("unknown");
         format!("com.weixin.{family}.{}", name.to_ascii_lowercase())
     }
 }

@@ -47,7 +47,10 @@ fn values_stay_as_sent_but_for_create_time() {
         ("<a> x </a>", r#"{"a":" x "}"#),
         ("<a> </a>", r#"{"a":" "}"#),
         ("<a></a><b/><c><![CDATA[]]></c>", r#"{"a":"","b":"","c":""}"#),
-        ("<a>\"\\/\n\t\r\u{1}\u{7f}</a>", r#"{"a":"\"\\/\n\t\r\u0001"}"#.replace("1\"}", "1\u{7f}\"}").leak()),
+        (
+            "<a>\"\\/\n\t\r\u{1}\u{7f}</a>",
+            r#"{"a":"\"\\/\n\t\r\u0001"}"#.replace("1\"}", "1\u{7f}\"}").leak(),
+        ),
         ("<a>&lt;&#20320;&#x597d;&amp;lt;</a>", r#"{"a":"<你好&lt;"}"#),
         ("<a><![CDATA[&lt;<b>]]></a>", r#"{"a":"&lt;<b>"}"#),
         ("<a>x<![CDATA[]]]]><![CDATA[>]]>y<!-- c -->z</a>", r#"{"a":"x]]>yz"}"#),
@@ -96,7 +99,10 @@ fn nesting_repetition_attributes_and_mixed_text_have_their_json() {
 fn json_callbacks_follow_the_same_rule() {
     for (json, expected) in [
         ("{}", "{}"),
-        (r#"{"MsgId":23637352235060880,"a":1.50,"b":-0,"c":1E+9}"#, r#"{"MsgId":"23637352235060880","a":"1.50","b":"-0","c":"1E+9"}"#),
+        (
+            r#"{"MsgId":23637352235060880,"a":1.50,"b":-0,"c":1E+9}"#,
+            r#"{"MsgId":"23637352235060880","a":"1.50","b":"-0","c":"1E+9"}"#,
+        ),
         (r#"{"a":true,"b":false,"c":null}"#, r#"{"a":"true","b":"false","c":""}"#),
         (r#"{"CreateTime":1700000000}"#, r#"{"CreateTime":1700000000}"#),
         (r#"{"CreateTime":"1700000000"}"#, r#"{"CreateTime":1700000000}"#),
@@ -105,10 +111,16 @@ fn json_callbacks_follow_the_same_rule() {
         (r#"{"List":{"a":1}}"#, r#"{"List":[{"a":"1"}]}"#),
         (r#"{"List":[{"a":1},{"a":2}]}"#, r#"{"List":[{"a":"1"},{"a":"2"}]}"#),
         (r#"{"List":[]}"#, r#"{"List":[]}"#),
-        (r#"{"a":[],"b":{},"c":[[1],[]],"d":[null]}"#, r#"{"a":[],"b":{},"c":[["1"],[]],"d":[""]}"#),
+        (
+            r#"{"a":[],"b":{},"c":[[1],[]],"d":[null]}"#,
+            r#"{"a":[],"b":{},"c":[["1"],[]],"d":[""]}"#,
+        ),
         (r#"{"a":1,"a":2}"#, r#"{"a":["1","2"]}"#),
         (r#"{" OpenID" : "o" }"#, r#"{"OpenID":"o"}"#),
-        (r#"{"a":"\"\\\/\b\f\n\r\t\u4f60\ud83d\ude00"}"#, "{\"a\":\"\\\"\\\\/\\u0008\\u000c\\n\\r\\t你😀\"}"),
+        (
+            r#"{"a":"\"\\\/\b\f\n\r\t\u4f60\ud83d\ude00"}"#,
+            "{\"a\":\"\\\"\\\\/\\u0008\\u000c\\n\\r\\t你😀\"}",
+        ),
         ("{\"a\":\"x\ny\u{0}\"}", r#"{"a":"x\ny\u0000"}"#),
         (" \u{feff}\r\n{\"a\" : [ 1 , 2 ] }\n", r#"{"a":["1","2"]}"#),
     ] {
@@ -136,25 +148,35 @@ struct Hostile {
 /// The same table is thrown at the running edge.
 #[test]
 fn hostile_bodies_are_refused_for_their_reason_and_odd_ones_taken() {
-    let table: Vec<Hostile> = serde_json::from_str(include_str!("../../../../tests/data/hostile_xml.json")).unwrap();
+    let table: Vec<Hostile> =
+        serde_json::from_str(include_str!("../../../../tests/data/hostile_xml.json")).unwrap();
     assert!(table.len() > 80, "{}", table.len());
     for Hostile { name, body, body_hex, status, reason } in table {
         let body = body.map(String::into_bytes).unwrap_or_else(|| unhex(&body_hex.unwrap()));
         let parsed = Message::parse(&body);
         let opened = Envelope::open(&body);
-        assert_eq!(parsed.as_ref().err(), opened.as_ref().err(), "{name}: an envelope is as strict as a message");
+        assert_eq!(
+            parsed.as_ref().err(),
+            opened.as_ref().err(),
+            "{name}: an envelope is as strict as a message"
+        );
         match parsed {
             Ok(message) => {
                 assert_eq!(status, 200, "{name}");
                 message.write_json(&mut Vec::new());
             }
-            Err(error) => assert_eq!((status, Some(error.reason())), (400, reason.as_deref()), "{name}"),
+            Err(error) => {
+                assert_eq!((status, Some(error.reason())), (400, reason.as_deref()), "{name}")
+            }
         }
     }
 }
 
 fn unhex(hex: &str) -> Vec<u8> {
-    hex.as_bytes().chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap()).collect()
+    hex.as_bytes()
+        .chunks(2)
+        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap())
+        .collect()
 }
 
 #[test]
@@ -169,11 +191,19 @@ fn an_empty_body_is_no_message_but_an_empty_envelope() {
 #[test]
 fn an_envelope_gives_the_one_top_level_ciphertext() {
     for (body, format, encrypt) in [
-        ("<xml><ToUserName>a</ToUserName><Encrypt><![CDATA[AB+/==]]></Encrypt></xml>", Format::Xml, Some("AB+/==")),
+        (
+            "<xml><ToUserName>a</ToUserName><Encrypt><![CDATA[AB+/==]]></Encrypt></xml>",
+            Format::Xml,
+            Some("AB+/=="),
+        ),
         ("<xml><Encrypt>A&#66;<![CDATA[C]]></Encrypt></xml>", Format::Xml, Some("ABC")),
         ("<xml><a><Encrypt>AB</Encrypt></a></xml>", Format::Xml, None),
         ("<xml><Encrypt><a>AB</a></Encrypt></xml>", Format::Xml, None),
         ("<xml><encrypt>AB</encrypt></xml>", Format::Xml, None),
+        ("<xml><Encrypt>A<b/>B</Encrypt></xml>", Format::Xml, None),
+        ("<xml><Encrypt a=\"1\">AB</Encrypt></xml>", Format::Xml, None),
+        ("<xml><Encrypt/></xml>", Format::Xml, None),
+        (r#"{"Encrypt":null}"#, Format::Json, None),
         (r#"{"ToUserName":"a","Encrypt":"AB\/\u003d"}"#, Format::Json, Some("AB/=")),
         (r#"{"a":{"Encrypt":"AB"},"Encrypt":["AB"]}"#, Format::Json, None),
     ] {
@@ -221,7 +251,10 @@ fn cloudevents_types_are_lower_case_and_bounded() {
         (named_event("TEMPLATESENDJOBFINISH"), "com.weixin.event.templatesendjobfinish"),
         (event(""), "com.weixin.event.unknown"),
         (named_event(&"x".repeat(65)), "com.weixin.event.unknown"),
-        ("<xml><InfoType>component_verify_ticket</InfoType></xml>".into(), "com.weixin.info.component_verify_ticket"),
+        (
+            "<xml><InfoType>component_verify_ticket</InfoType></xml>".into(),
+            "com.weixin.info.component_verify_ticket",
+        ),
         ("<xml><MsgType>ShortVideo</MsgType></xml>".into(), "com.weixin.message.shortvideo"),
         ("<xml/>".into(), "com.weixin.message.unknown"),
     ] {
@@ -250,24 +283,65 @@ fn the_subject_is_the_user() {
 fn classes_follow_the_catalogue() {
     let class = |body: &str| Message::parse(body.as_bytes()).unwrap().class();
     for name in [
-        "subscribe", "SCAN", "LOCATION", "CLICK", "VIEW", "view_miniprogram", "scancode_push", "scancode_waitmsg",
-        "pic_weixin", "location_select", "user_enter_tempsession", "kf_create_session", "debug_demo", "WifiConnected",
-        "ShakearoundUserShake", "user_get_card", "user_enter_session_from_card", "subscribe_msg_popup_event", "tomorrow",
+        "subscribe",
+        "SCAN",
+        "LOCATION",
+        "CLICK",
+        "VIEW",
+        "view_miniprogram",
+        "scancode_push",
+        "scancode_waitmsg",
+        "pic_weixin",
+        "location_select",
+        "user_enter_tempsession",
+        "kf_create_session",
+        "debug_demo",
+        "WifiConnected",
+        "ShakearoundUserShake",
+        "user_get_card",
+        "user_enter_session_from_card",
+        "subscribe_msg_popup_event",
+        "tomorrow",
     ] {
         assert_eq!(class(&named_event(name)), Class::Conversation, "{name}");
     }
     for name in [
-        "unsubscribe", "UnSubscribe", "TEMPLATESENDJOBFINISH", "MASSSENDJOBFINISH", "PUBLISHJOBFINISH",
-        "weapp_audit_success", "weapp_audit_delay", "wxa_nickname_audit", "wxa_media_check", "wxa_privacy_apply",
-        "wx_verify_pay_succ", "add_nearby_poi_audit_info", "secvod_audit_event", "trade_manage_remind_shipping",
-        "qualification_verify_success", "naming_verify_fail", "annual_renew", "card_pass_check", "poi_check_notify",
-        "user_info_modified", "subscribe_msg_sent_event", "add_express_path", "retail_refund_notify",
+        "unsubscribe",
+        "UnSubscribe",
+        "TEMPLATESENDJOBFINISH",
+        "MASSSENDJOBFINISH",
+        "PUBLISHJOBFINISH",
+        "weapp_audit_success",
+        "weapp_audit_delay",
+        "wxa_nickname_audit",
+        "wxa_media_check",
+        "wxa_privacy_apply",
+        "wx_verify_pay_succ",
+        "add_nearby_poi_audit_info",
+        "secvod_audit_event",
+        "trade_manage_remind_shipping",
+        "qualification_verify_success",
+        "naming_verify_fail",
+        "annual_renew",
+        "card_pass_check",
+        "poi_check_notify",
+        "user_info_modified",
+        "subscribe_msg_sent_event",
+        "add_express_path",
+        "retail_refund_notify",
     ] {
         assert_eq!(class(&named_event(name)), Class::NoContent, "{name}");
     }
     for name in [
-        "xpay_goods_deliver_notify", "XPAY_coin_pay_notify", "minigame_h5_goods_deliver_notify", "add_waybill",
-        "cancel_waybill", "notify_single_waybill_pay", "check_biz", "get_quota", "transport_add_order",
+        "xpay_goods_deliver_notify",
+        "XPAY_coin_pay_notify",
+        "minigame_h5_goods_deliver_notify",
+        "add_waybill",
+        "cancel_waybill",
+        "notify_single_waybill_pay",
+        "check_biz",
+        "get_quota",
+        "transport_add_order",
     ] {
         assert_eq!(class(&named_event(name)), Class::Verbatim, "{name}");
     }
@@ -290,7 +364,11 @@ fn acknowledgements_and_minigames() {
         ("xminigame_", false),
         ("小游戏小游戏", false),
     ] {
-        assert_eq!(Message::parse(named_event(name).as_bytes()).unwrap().is_minigame(), minigame, "{name}");
+        assert_eq!(
+            Message::parse(named_event(name).as_bytes()).unwrap().is_minigame(),
+            minigame,
+            "{name}"
+        );
     }
 }
 
@@ -303,7 +381,10 @@ fn a_message_is_known_by_sender_and_id() {
     let id = identity(TEXT);
     assert_eq!(id.len(), 32);
     // Anything else may differ between two deliveries.
-    assert_eq!(identity(&TEXT.replace("1700000000", "1700000005").replace("你好", "x").replace('\n', "")), id);
+    assert_eq!(
+        identity(&TEXT.replace("1700000000", "1700000005").replace("你好", "x").replace('\n', "")),
+        id
+    );
     let json = r#"{"MsgId":23637352235060880,"FromUserName":"oABC","MsgType":"text"}"#;
     assert_eq!(identity(json), id);
     assert_ne!(identity(&TEXT.replace("23637352235060880", "23637352235060881")), id);
@@ -311,16 +392,21 @@ fn a_message_is_known_by_sender_and_id() {
     assert_ne!(Message::parse(TEXT.as_bytes()).unwrap().identity("wx2").to_string(), id);
 }
 
-/// The `ce-id` is stored and must not change between versions of the edge. Computed with Python's hashlib.
+/// The `ce-id` is stored and must not change between versions of the edge. Computed with Python's
+/// hashlib.
 #[test]
 fn identities_are_what_they_were() {
     assert_eq!(identity(TEXT), "3e099568f16d65faf8c8612324211662");
-    assert_eq!(identity(&event("<Event>CLICK</Event><EventKey>k</EventKey>")), "31cbe197699ad82b899063272046ddd2");
+    assert_eq!(
+        identity(&event("<Event>CLICK</Event><EventKey>k</EventKey>")),
+        "31cbe197699ad82b899063272046ddd2"
+    );
 }
 
 #[test]
 fn an_event_is_known_by_all_of_it() {
-    let card = event("<Event>user_get_card</Event><EventKey>k</EventKey><UserCardCode>1</UserCardCode>");
+    let card =
+        event("<Event>user_get_card</Event><EventKey>k</EventKey><UserCardCode>1</UserCardCode>");
     let id = identity(&card);
     assert_eq!(identity(&card.replace("><", ">\n<")), id, "layout does not count");
     for (from, to) in [
@@ -364,7 +450,10 @@ fn third_party_pushes_have_identities_too() {
                   <ComponentVerifyTicket>t</ComponentVerifyTicket></xml>";
     assert_eq!(identity(ticket), identity(ticket));
     assert_ne!(identity(ticket), identity(&ticket.replace(">t<", ">u<")));
-    assert_ne!(identity(ticket), identity(&ticket.replace("component_verify_ticket", "authorized")));
+    assert_ne!(
+        identity(ticket),
+        identity(&ticket.replace("component_verify_ticket", "authorized"))
+    );
 }
 
 /// A tree to be written as XML and found again in the JSON.
@@ -375,9 +464,11 @@ enum Tree {
 }
 
 fn tree() -> impl Strategy<Value = Tree> {
-    let text = prop_oneof![".{0,12}", "[<>&\"'\\]\\[ \n\u{1}-\u{8}你😀]{0,8}", Just("]]>".to_owned())];
+    let text =
+        prop_oneof![".{0,12}", "[<>&\"'\\]\\[ \n\u{1}-\u{8}你😀]{0,8}", Just("]]>".to_owned())];
     text.prop_map(Tree::Leaf).prop_recursive(4, 40, 5, |inner| {
-        prop::collection::vec(("[A-Za-z_][A-Za-z0-9_.-]{0,3}|item|List|a", inner), 1..5).prop_map(Tree::Branch)
+        prop::collection::vec(("[A-Za-z_][A-Za-z0-9_.-]{0,3}|item|List|a", inner), 1..5)
+            .prop_map(Tree::Branch)
     })
 }
 
@@ -408,9 +499,13 @@ fn to_json(tree: &Tree) -> Value {
     };
     let mut object = serde_json::Map::new();
     for (name, _) in children {
-        let values: Vec<Value> = children.iter().filter(|(n, _)| n == name).map(|(_, child)| to_json(child)).collect();
+        let values: Vec<Value> =
+            children.iter().filter(|(n, _)| n == name).map(|(_, child)| to_json(child)).collect();
         let always = ["item", "List", "fail_idx", "AroundBeacon"].contains(&&**name);
-        object.insert(name.clone(), if values.len() > 1 || always { json!(values) } else { values[0].clone() });
+        object.insert(
+            name.clone(),
+            if values.len() > 1 || always { json!(values) } else { values[0].clone() },
+        );
     }
     Value::Object(object)
 }
@@ -426,7 +521,8 @@ proptest! {
         prop_assert_eq!(json, to_json(&tree));
     }
 
-    /// The output of any message is a message with the same output: JSON in, JSON out changes nothing any more.
+    /// The output of any message is a message with the same output: JSON in, JSON out changes
+    /// nothing any more.
     #[test]
     fn json_of_json_is_the_same(children in prop::collection::vec(("[B-Z][a-z]{0,3}|item|List", tree()), 0..6)) {
         let mut xml = String::from("<xml>");

@@ -1,31 +1,29 @@
-//! The message as the app gets it: plain JSON in WeChat's own field names, written straight from the nodes.
+//! The message as the app gets it: plain JSON in WeChat's own field names, written straight from
+//! the nodes.
 //!
-//! One rule for values: everything is a string, exactly as sent, except the message's `CreateTime`, an integer.
+//! One rule for values: everything is a string, exactly as sent, except the message's `CreateTime`,
+//! an integer.
 
 use super::{Message, Shape, is_blank};
-use crate::tree::{ATTRIBUTES_MAX, ELEMENTS_MAX};
 
-/// Elements that are lists by nature: always arrays, so that one entry does not look different from two.
+/// Elements that are lists by nature: always arrays, so that one entry does not look different from
+/// two.
 const ALWAYS_ARRAYS: [&str; 4] = ["item", "List", "fail_idx", "AroundBeacon"];
 
 impl Message<'_> {
-    /// Appends the JSON object to `out`. Total: whatever was parsed can be written, and nothing of it is lost.
+    /// Appends the JSON object to `out`. Total: whatever was parsed can be written, and nothing of
+    /// it is lost.
     ///
-    /// Nested elements become objects, repeated ones arrays (in the place of the first), attributes `@name`, an element's
-    /// own text beside other content `#text`, and what is empty `""`.
+    /// Nested elements become objects, repeated ones arrays (in the place of the first), attributes
+    /// `@name`, an element's own text beside other content `#text`, and what is empty `""`.
     pub fn write_json(&self, out: &mut Vec<u8>) {
-        Writer { message: self, out, written: [0; WORDS] }.object(0);
+        Writer { message: self, out }.object(0);
     }
 }
-
-/// Enough bits for every node.
-const WORDS: usize = (1 + ELEMENTS_MAX + ATTRIBUTES_MAX).div_ceil(64);
 
 struct Writer<'a, 'm> {
     message: &'m Message<'a>,
     out: &'m mut Vec<u8>,
-    /// Nodes that were written with an earlier one of their name.
-    written: [u64; WORDS],
 }
 
 impl Writer<'_, '_> {
@@ -34,7 +32,7 @@ impl Writer<'_, '_> {
         self.out.push(b'{');
         let mut first = true;
         for child in message.children(index) {
-            if self.written[child / 64] & 1 << (child % 64) == 0 {
+            if !message.nodes[child].is_repeated {
                 self.separate(&mut first);
                 self.member(child, index);
             }
@@ -66,22 +64,17 @@ impl Writer<'_, '_> {
             return self.out.extend_from_slice(seconds.to_string().as_bytes());
         }
 
-        let start = self.out.len();
-        let mut is_array = node.shape != Shape::Array && ALWAYS_ARRAYS.contains(&&*node.name);
+        let is_array = node.next_alike.is_some()
+            || (node.shape != Shape::Array && ALWAYS_ARRAYS.contains(&&*node.name));
         if is_array {
             self.out.push(b'[');
         }
         self.value(index);
-        for sibling in message.siblings(node.end, message.nodes[parent].end) {
-            if message.nodes[sibling].name == node.name {
-                self.written[sibling / 64] |= 1 << (sibling % 64);
-                if !is_array {
-                    is_array = true;
-                    self.out.insert(start, b'[');
-                }
-                self.out.push(b',');
-                self.value(sibling);
-            }
+        let mut alike = node.next_alike;
+        while let Some(sibling) = alike {
+            self.out.push(b',');
+            self.value(sibling.get());
+            alike = message.nodes[sibling.get()].next_alike;
         }
         if is_array {
             self.out.push(b']');

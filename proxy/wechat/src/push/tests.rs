@@ -4,11 +4,19 @@ use crate::envelope::{Envelope, Seal};
 use crate::query::Query;
 
 const KEY: &str = "jWmYm7qr5nMoAUwZRjGtBxmz3KA1tkAj3ykkR6q2B2C";
-const XML: &[u8] = b"<xml><ToUserName><![CDATA[gh_1]]></ToUserName>\n<MsgType><![CDATA[text]]></MsgType>\n</xml>";
+const XML: &[u8] =
+    b"<xml><ToUserName><![CDATA[gh_1]]></ToUserName>\n<MsgType><![CDATA[text]]></MsgType>\n</xml>";
 const JSON: &[u8] = br#"{"ToUserName":"gh_1","MsgType":"text"}"#;
 
 fn push(key: &AesKey) -> Push<'_> {
-    Push { token: "QDG6eK", appid: "wx1", key, timestamp: 1_700_000_000, nonce: "1372623149", random: *b"0960688932c47ef1" }
+    Push {
+        token: "QDG6eK",
+        appid: "wx1",
+        key,
+        timestamp: 1_700_000_000,
+        nonce: "1372623149",
+        random: *b"0960688932c47ef1",
+    }
 }
 
 /// What the edge does in secure and compatible mode.
@@ -31,7 +39,9 @@ fn secure_callbacks_have_wechats_shape_and_open() {
     let callback = push.safe(Format::Xml, "oABC", "gh_1", XML);
     assert_eq!(receive(&callback, &push), XML);
     let body = String::from_utf8(callback.body).unwrap();
-    assert!(body.starts_with("<xml>\n    <ToUserName><![CDATA[gh_1]]></ToUserName>\n    <Encrypt><![CDATA["));
+    assert!(body.starts_with(
+        "<xml>\n    <ToUserName><![CDATA[gh_1]]></ToUserName>\n    <Encrypt><![CDATA["
+    ));
     assert!(body.ends_with("]]></Encrypt>\n</xml>\n"));
     assert_eq!(receive(&push.safe(Format::Json, "oABC", "gh_1", JSON), &push), JSON);
 }
@@ -75,7 +85,14 @@ fn plain_callbacks_and_verifications_are_signed_without_the_body() {
 fn a_sealed_reply_is_read_and_a_changed_one_is_not() {
     let key = AesKey::parse(KEY).unwrap();
     let push = push(&key);
-    let seal = Seal { key: &key, token: push.token, appid: push.appid, timestamp: 5, nonce: "n-_1", random: [4; 16] };
+    let seal = Seal {
+        key: &key,
+        token: push.token,
+        appid: push.appid,
+        timestamp: 5,
+        nonce: "n-_1",
+        random: [4; 16],
+    };
     for format in [Format::Xml, Format::Json] {
         let sealed = seal.seal(format, b"<xml>hi</xml>");
         assert_eq!(push.read_reply(&sealed).unwrap(), b"<xml>hi</xml>");
@@ -112,7 +129,10 @@ fn official_replies_are_reproduced() {
     );
     let seal = Seal { appid: "wx134c8103faa5a59e", random: *b"999951349e8ee746", ..seal };
     assert_eq!(
-        String::from_utf8(seal.seal(Format::Xml, b"<xml><demo_resp>[CDATA[good luck]]</demo_resp></xml>")).unwrap(),
+        String::from_utf8(
+            seal.seal(Format::Xml, b"<xml><demo_resp>[CDATA[good luck]]</demo_resp></xml>")
+        )
+        .unwrap(),
         "<xml><Encrypt><![CDATA[hE8R6mGXHkJJjU72KxzKUd1GEkKJaEZq7vRL8XgK3o+00k8JGq6+pZJUIlTSyhsX+bxIBQ72g3GyvDdIZcr6+3HAZbSvPT9t/o11MI7d6WELwqrGd7jMnV0zv3Zc9Nq7]]></Encrypt><MsgSignature><![CDATA[03e0812039325c2712ef5f0f980fd14c70d6e307]]></MsgSignature><TimeStamp>1713424427</TimeStamp><Nonce><![CDATA[415670741]]></Nonce></xml>"
     );
 }

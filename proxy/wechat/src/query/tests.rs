@@ -39,7 +39,9 @@ fn a_callback_of_wechat_is_read() {
 
 #[test]
 fn the_official_verification_is_read_and_verifies() {
-    let raw = format!("signature={HEX}&echostr=4375120948345356249&timestamp=1714036504&nonce=1514711492");
+    let raw = format!(
+        "signature={HEX}&echostr=4375120948345356249&timestamp=1714036504&nonce=1514711492"
+    );
     let query = Query::parse(&raw).unwrap();
     assert_eq!(query.echostr.as_deref(), Some("4375120948345356249"));
     assert!(query.signature.unwrap().matches(&sign(&["AAAAA", query.timestamp, query.nonce])));
@@ -67,7 +69,11 @@ fn the_grammar_is_strict() {
     let upper = HEX.to_uppercase();
     for signature in ["", "0", &HEX[1..], &format!("{HEX}0"), &upper, &HEX.replace('f', "%66")] {
         assert_eq!(error_with("signature", signature), Some(QueryError::Signature), "{signature}");
-        assert_eq!(error_with("msg_signature", signature), Some(QueryError::Signature), "{signature}");
+        assert_eq!(
+            error_with("msg_signature", signature),
+            Some(QueryError::Signature),
+            "{signature}"
+        );
     }
     for kind in ["", "AES", "aes ", "none"] {
         assert_eq!(error_with("encrypt_type", kind), Some(QueryError::EncryptType), "{kind}");
@@ -82,16 +88,21 @@ fn a_repeated_known_parameter_is_refused_and_an_unknown_one_ignored() {
         let twice = format!("{raw}&{name}=1");
         assert_eq!(Query::parse(&twice).err(), Some(QueryError::Repeated), "{name}");
     }
-    assert_eq!(Query::parse(&format!("{raw}&echostr=1&echostr=1")).err(), Some(QueryError::Repeated));
+    assert_eq!(
+        Query::parse(&format!("{raw}&echostr=1&echostr=1")).err(),
+        Some(QueryError::Repeated)
+    );
     assert!(Query::parse(&format!("{raw}&utm=1&utm=2&&=&Nonce=3")).is_ok());
 }
 
 #[test]
 fn values_are_decoded_where_they_may_be_encoded() {
-    let echostr = |value: &str| Query::parse(&query_with("", None)).map(|_| ()).and_then(|()| {
-        let raw = format!("{}&echostr={value}", query_with("", None));
-        Query::parse(&raw).map(|query| query.echostr.map(Cow::into_owned))
-    });
+    let echostr = |value: &str| {
+        Query::parse(&query_with("", None)).map(|_| ()).and_then(|()| {
+            let raw = format!("{}&echostr={value}", query_with("", None));
+            Query::parse(&raw).map(|query| query.echostr.map(Cow::into_owned))
+        })
+    };
     assert_eq!(echostr("a%2Bb+c%3d").unwrap().as_deref(), Some("a+b+c="));
     assert_eq!(echostr("").unwrap().as_deref(), Some(""));
     for wrong in ["%", "%4", "%zz", "%+1", "%ff", "a%"] {
@@ -111,27 +122,33 @@ fn length_is_bounded() {
     assert_eq!(Query::parse(&fill(QUERY_BYTES_MAX + 1)).err(), Some(QueryError::TooLong));
 }
 
-/// The forgeries that `sha1(sort(...))` allows: the same digest with the border between two fields moved. What the
-/// grammar lets through is a time far outside of any replay window.
+/// The forgeries that `sha1(sort(...))` allows: the same digest with the border between two fields
+/// moved. What the grammar lets through is a time far outside of any replay window.
 #[test]
 fn a_moved_border_between_fields_is_refused() {
-    let (token, timestamp, nonce, encrypt) = ("AAAAA", "1714112445", "415670741", "BCDEFGHIJKLMNOPQRSTUVA==");
+    let (token, timestamp, nonce, encrypt) =
+        ("AAAAA", "1714112445", "415670741", "BCDEFGHIJKLMNOPQRSTUVA==");
     let right = sign(&[token, timestamp, nonce, encrypt]);
     let mut same_digest = 0;
     let all = [timestamp, nonce, token, encrypt].concat();
     for end in 0..all.len() {
         for start in 0..=end {
             // Three fields next to each other, the middle one the token; and two of them exchanged.
-            for (forged_timestamp, forged_nonce) in [(&all[..start], &all[start..end]), (&all[start..end], &all[..start])] {
+            for (forged_timestamp, forged_nonce) in
+                [(&all[..start], &all[start..end]), (&all[start..end], &all[..start])]
+            {
                 let rest = &all[end..];
                 let Some(forged_encrypt) = rest.strip_prefix(token) else { continue };
                 if (forged_timestamp, forged_nonce) == (timestamp, nonce)
-                    || !sign(&[token, forged_timestamp, forged_nonce, forged_encrypt]).matches(&right)
+                    || !sign(&[token, forged_timestamp, forged_nonce, forged_encrypt])
+                        .matches(&right)
                 {
                     continue;
                 }
                 same_digest += 1;
-                let raw = format!("timestamp={forged_timestamp}&nonce={forged_nonce}&msg_signature={right}");
+                let raw = format!(
+                    "timestamp={forged_timestamp}&nonce={forged_nonce}&msg_signature={right}"
+                );
                 if let Ok(query) = Query::parse(&raw) {
                     assert!(query.timestamp_s().abs_diff(1_714_112_445) > 300, "{raw}");
                 }
@@ -155,7 +172,8 @@ fn swapped_timestamp_and_nonce_are_refused_unless_both_are_plausible() {
     assert!(Query::parse(&raw).unwrap().timestamp_s().abs_diff(1_714_112_445) > 300);
 }
 
-/// Length extension: `sha1(m)` gives `sha1(m + padding + anything)`, and the padding has to stand in the nonce.
+/// Length extension: `sha1(m)` gives `sha1(m + padding + anything)`, and the padding has to stand
+/// in the nonce.
 #[test]
 fn a_length_extended_nonce_is_refused() {
     let mut nonce = b"415670741".to_vec();

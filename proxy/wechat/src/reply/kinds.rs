@@ -1,6 +1,8 @@
-//! The kinds of passive reply, as one table: what a field is called in JSON, in XML, and whether WeChat insists on it.
+//! The kinds of passive reply, as one table: what a field is called in JSON, in XML, and whether
+//! WeChat insists on it.
 //!
-//! Source: WeChat's passive replies and customer-service messages, which say the same things under different names.
+//! Source: WeChat's passive replies and customer-service messages, which say the same things under
+//! different names.
 
 use serde_json::{Map, Value, json};
 
@@ -51,8 +53,16 @@ const fn optional(json: &'static str, xml: &'static str) -> Field {
 
 static KINDS: [Kind; 7] = [
     Kind { msgtype: "text", layout: Layout::Flat, fields: &[required("content", "Content")] },
-    Kind { msgtype: "image", layout: Layout::Within("Image"), fields: &[required("media_id", "MediaId")] },
-    Kind { msgtype: "voice", layout: Layout::Within("Voice"), fields: &[required("media_id", "MediaId")] },
+    Kind {
+        msgtype: "image",
+        layout: Layout::Within("Image"),
+        fields: &[required("media_id", "MediaId")],
+    },
+    Kind {
+        msgtype: "voice",
+        layout: Layout::Within("Voice"),
+        fields: &[required("media_id", "MediaId")],
+    },
     Kind {
         msgtype: "video",
         layout: Layout::Within("Video"),
@@ -98,8 +108,8 @@ const TRANSFER: &str = "transfer_customer_service";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reply {
     pub(super) kind: &'static Kind,
-    /// One set of values, in the order of the kind's fields; several for news. What is empty is left out: WeChat refuses
-    /// some empty elements that it does not miss.
+    /// One set of values, in the order of the kind's fields; several for news. What is empty is
+    /// left out: WeChat refuses some empty elements that it does not miss.
     pub(super) entries: Vec<Vec<Option<String>>>,
 }
 
@@ -107,7 +117,8 @@ impl Reply {
     /// A text reply.
     ///
     /// # Errors
-    /// [`InvalidReply::EmptyText`] for blank text, which WeChat does not take for an acknowledgement.
+    /// [`InvalidReply::EmptyText`] for blank text, which WeChat does not take for an
+    /// acknowledgement.
     pub fn text(content: &str) -> Result<Self, InvalidReply> {
         Self::new(&KINDS[0], vec![vec![Some(content.to_owned())]])
     }
@@ -118,8 +129,12 @@ impl Reply {
         self.kind.msgtype
     }
 
-    /// From the customer-service form, given its lower-case `msgtype`; `None` for a kind that has no passive form.
-    pub(super) fn from_json(msgtype: &str, json: &Map<String, Value>) -> Option<Result<Self, InvalidReply>> {
+    /// From the customer-service form, given its lower-case `msgtype`; `None` for a kind that has
+    /// no passive form.
+    pub(super) fn from_json(
+        msgtype: &str,
+        json: &Map<String, Value>,
+    ) -> Option<Result<Self, InvalidReply>> {
         let kind = KINDS.iter().find(|kind| kind.msgtype == msgtype)?;
         let content = json.get(msgtype);
         let entry = |object: &Value| {
@@ -131,7 +146,9 @@ impl Reply {
                 .and_then(|news| news.get("articles")?.as_array())
                 .map(|articles| articles.iter().take(ARTICLES_MAX).map(entry).collect())
                 .unwrap_or_default(),
-            Layout::Flat | Layout::Within(_) | Layout::Optional(_) => content.map(entry).into_iter().collect(),
+            Layout::Flat | Layout::Within(_) | Layout::Optional(_) => {
+                content.map(entry).into_iter().collect()
+            }
         };
         Some(Self::new(kind, entries))
     }
@@ -139,15 +156,19 @@ impl Reply {
     /// From a passive reply in XML. Names and time in it do not count: the edge knows them better.
     pub(super) fn from_xml(xml: &Message) -> Result<Self, InvalidReply> {
         let msgtype = xml.get("MsgType").ok_or(InvalidReply::Kind)?;
-        let kind =
-            KINDS.iter().find(|kind| msgtype.eq_ignore_ascii_case(kind.msgtype)).ok_or(InvalidReply::Kind)?;
+        let kind = KINDS
+            .iter()
+            .find(|kind| msgtype.eq_ignore_ascii_case(kind.msgtype))
+            .ok_or(InvalidReply::Kind)?;
         let entry = |parent: usize| {
             let value = |field: &Field| xml.text(xml.find(parent, field.xml?)?).map(str::to_owned);
             kind.fields.iter().map(value).collect()
         };
         let entries = match kind.layout {
             Layout::Flat => vec![entry(0)],
-            Layout::Within(name) | Layout::Optional(name) => xml.find(0, name).map(entry).into_iter().collect(),
+            Layout::Within(name) | Layout::Optional(name) => {
+                xml.find(0, name).map(entry).into_iter().collect()
+            }
             Layout::Articles => xml
                 .find(0, "Articles")
                 .map(|articles| xml.named(articles, "item").take(ARTICLES_MAX).map(entry).collect())
@@ -156,7 +177,10 @@ impl Reply {
         Self::new(kind, entries)
     }
 
-    fn new(kind: &'static Kind, mut entries: Vec<Vec<Option<String>>>) -> Result<Self, InvalidReply> {
+    fn new(
+        kind: &'static Kind,
+        mut entries: Vec<Vec<Option<String>>>,
+    ) -> Result<Self, InvalidReply> {
         for entry in &mut entries {
             for (field, value) in kind.fields.iter().zip(entry) {
                 if value.as_ref().is_some_and(|text| !text.chars().any(is_shown)) {
@@ -177,15 +201,20 @@ impl Reply {
         Ok(Self { kind, entries })
     }
 
-    /// The same as a customer-service message to `touser`, for when it is too late for a passive reply. `None` for
-    /// `transfer_customer_service`: only a passive reply can hand a user over.
+    /// The same as a customer-service message to `touser`, for when it is too late for a passive
+    /// reply. `None` for `transfer_customer_service`: only a passive reply can hand a user over.
     #[must_use]
     pub fn customer_service(&self, touser: &str) -> Option<Map<String, Value>> {
         if self.kind.msgtype == TRANSFER {
             return None;
         }
         let object = |entry: &Vec<Option<String>>| {
-            let filled = self.kind.fields.iter().zip(entry).filter_map(|(f, v)| Some((f.json, v.as_deref()?)));
+            let filled = self
+                .kind
+                .fields
+                .iter()
+                .zip(entry)
+                .filter_map(|(f, v)| Some((f.json, v.as_deref()?)));
             Value::Object(filled.map(|(name, value)| (name.to_owned(), value.into())).collect())
         };
         let mut objects = self.entries.iter().map(object);

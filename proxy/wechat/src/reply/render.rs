@@ -1,4 +1,5 @@
-//! A passive reply on the wire: XML that is valid whatever the text, or JSON where the callback was JSON.
+//! A passive reply on the wire: XML that is valid whatever the text, or JSON where the callback was
+//! JSON.
 
 use super::Reply;
 use super::kinds::Layout;
@@ -6,7 +7,8 @@ use crate::message::{Format, escape_json};
 use crate::xml::is_xml;
 
 impl Reply {
-    /// Writes the reply to `to` (the user) from `from` (the account), always in these names, whatever the app said.
+    /// Writes the reply to `to` (the user) from `from` (the account), always in these names,
+    /// whatever the app said.
     #[must_use]
     pub fn render(&self, format: Format, to: &str, from: &str, create_time_s: i64) -> Vec<u8> {
         let mut out = Vec::with_capacity(512);

@@ -5,7 +5,8 @@ use super::*;
 use crate::message::Format;
 
 const TEXT: &str = "<xml><ToUserName>gh_1</ToUserName><FromUserName>oABC</FromUserName><MsgType>text</MsgType></xml>";
-const EVENT: &str = "<xml><FromUserName>oABC</FromUserName><MsgType>event</MsgType><Event>NAME</Event></xml>";
+const EVENT: &str =
+    "<xml><FromUserName>oABC</FromUserName><MsgType>event</MsgType><Event>NAME</Event></xml>";
 const HEAD: &str = "<xml><ToUserName><![CDATA[oABC]]></ToUserName><FromUserName><![CDATA[gh_1]]></FromUserName>\
                     <CreateTime>5</CreateTime><MsgType><![CDATA[";
 
@@ -35,12 +36,38 @@ fn xml(answer: Answer) -> String {
 
 #[test]
 fn nothing_to_say_is_an_acknowledgement() {
-    for body in ["", " \r\n", "success", "SUCCESS", "ok", "Ok\n", "true", "True", "1", "null", "\u{feff}success"] {
-        for content_type in [None, Some("text/plain"), Some("application/json"), Some("text/html")] {
-            assert_eq!(answer_to(TEXT, content_type, body), Answer::Acknowledge, "{body:?} {content_type:?}");
+    for body in [
+        "",
+        " \r\n",
+        "success",
+        "SUCCESS",
+        "ok",
+        "Ok\n",
+        "true",
+        "True",
+        "1",
+        "null",
+        "\u{feff}success",
+    ] {
+        for content_type in [None, Some("text/plain"), Some("application/json"), Some("text/html")]
+        {
+            assert_eq!(
+                answer_to(TEXT, content_type, body),
+                Answer::Acknowledge,
+                "{body:?} {content_type:?}"
+            );
         }
     }
-    for json in ["{}", r#"{"code":0}"#, r#"{"msgtype":null}"#, "[]", "0", "false", "\"success\"", r#"{"MsgType":"text"}"#] {
+    for json in [
+        "{}",
+        r#"{"code":0}"#,
+        r#"{"msgtype":null}"#,
+        "[]",
+        "0",
+        "false",
+        "\"success\"",
+        r#"{"MsgType":"text"}"#,
+    ] {
         assert_eq!(answer(json), Answer::Acknowledge, "{json}");
     }
     assert_eq!(answer_to(TEXT, Some("text/plain"), "{}"), Answer::Acknowledge);
@@ -48,8 +75,13 @@ fn nothing_to_say_is_an_acknowledgement() {
 
 #[test]
 fn plain_text_is_a_text_reply() {
-    for content_type in ["text/plain", "Text/Plain", "text/plain;charset=utf-8", " text/plain ; x=y"] {
-        assert_eq!(xml(answer_to(TEXT, Some(content_type), "你好\n")), "text:<Content><![CDATA[你好]]></Content>");
+    for content_type in
+        ["text/plain", "Text/Plain", "text/plain;charset=utf-8", " text/plain ; x=y"]
+    {
+        assert_eq!(
+            xml(answer_to(TEXT, Some(content_type), "你好\n")),
+            "text:<Content><![CDATA[你好]]></Content>"
+        );
     }
     for text in ["[微笑]", "<3 you", "2", "\"hi\"", "successful"] {
         assert_eq!(xml(plain(text)), format!("text:<Content><![CDATA[{text}]]></Content>"));
@@ -110,8 +142,14 @@ fn every_kind_of_passive_reply_is_rendered_from_json() {
 #[test]
 fn json_callbacks_get_json_with_the_names_of_xml() {
     for (json, expected) in [
-        (json!({"msgtype": "text", "text": {"content": "\"hi\"\n"}}), json!({"Content": "\"hi\"\n"})),
-        (json!({"msgtype": "image", "image": {"media_id": "m"}}), json!({"Image": {"MediaId": "m"}})),
+        (
+            json!({"msgtype": "text", "text": {"content": "\"hi\"\n"}}),
+            json!({"Content": "\"hi\"\n"}),
+        ),
+        (
+            json!({"msgtype": "image", "image": {"media_id": "m"}}),
+            json!({"Image": {"MediaId": "m"}}),
+        ),
         (
             json!({"msgtype": "news", "news": {"articles": [{"title": "T"}, {"title": "U", "url": "u"}]}}),
             json!({"ArticleCount": 2, "Articles": [{"Title": "T"}, {"Title": "U", "Url": "u"}]}),
@@ -161,7 +199,10 @@ fn what_wechat_would_refuse_is_invalid() {
         ("<xml><MsgType>text</MsgType></xml>", InvalidReply::Incomplete),
         ("<xml><MsgType>text</MsgType><Content> </Content></xml>", InvalidReply::EmptyText),
         ("<xml><MsgType>image</MsgType><MediaId>m</MediaId></xml>", InvalidReply::Incomplete),
-        ("<xml><MsgType>news</MsgType><ArticleCount>1</ArticleCount></xml>", InvalidReply::Incomplete),
+        (
+            "<xml><MsgType>news</MsgType><ArticleCount>1</ArticleCount></xml>",
+            InvalidReply::Incomplete,
+        ),
         ("<html>Error 500</html>", InvalidReply::Unrecognized),
         ("Error 500:", InvalidReply::Unrecognized),
     ] {
@@ -174,7 +215,10 @@ fn what_wechat_would_refuse_is_invalid() {
         Answer::Invalid(InvalidReply::Encoding)
     );
     assert_eq!(plain(&"x".repeat(ANSWER_BYTES_MAX + 1)), Answer::Invalid(InvalidReply::TooLong));
-    assert!(matches!(plain(&"x".repeat(ANSWER_BYTES_MAX)), Answer::Reply(_)), "longer than WeChat takes is WeChat's to say");
+    assert!(
+        matches!(plain(&"x".repeat(ANSWER_BYTES_MAX)), Answer::Reply(_)),
+        "longer than WeChat takes is WeChat's to say"
+    );
 }
 
 #[test]
@@ -183,7 +227,10 @@ fn kinds_without_a_passive_form_go_by_customer_service() {
         let name = kind.to_lowercase();
         let body = json!({"msgtype": kind, "touser": "liar", &name: {"id": 1}});
         let Answer::CustomerService(json) = answer(&body.to_string()) else { panic!("{kind}") };
-        assert_eq!(Value::Object(json), json!({"msgtype": name, "touser": "oABC", &name: {"id": 1}}));
+        assert_eq!(
+            Value::Object(json),
+            json!({"msgtype": name, "touser": "oABC", &name: {"id": 1}})
+        );
     }
 }
 
@@ -201,14 +248,20 @@ fn a_late_reply_becomes_a_customer_service_message() {
         expected["touser"] = "oX".into();
         assert_eq!(Value::Object(reply.customer_service("oX").unwrap()), expected);
     }
-    let Answer::Reply(reply) = answer(r#"{"msgtype":"transfer_customer_service"}"#) else { panic!() };
+    let Answer::Reply(reply) = answer(r#"{"msgtype":"transfer_customer_service"}"#) else {
+        panic!()
+    };
     assert_eq!(reply.customer_service("oX"), None);
 }
 
 #[test]
 fn content_for_an_event_that_takes_none_is_dropped() {
     let unsubscribe = EVENT.replace("NAME", "unsubscribe");
-    for body in [r#"{"msgtype":"text","text":{"content":"hi"}}"#, r#"{"msgtype":"wxcard","wxcard":{}}"#, "bye"] {
+    for body in [
+        r#"{"msgtype":"text","text":{"content":"hi"}}"#,
+        r#"{"msgtype":"wxcard","wxcard":{}}"#,
+        "bye",
+    ] {
         assert_eq!(answer_to(&unsubscribe, Some("text/plain"), body), Answer::Dropped, "{body}");
     }
     assert_eq!(answer_to(&unsubscribe, None, "success"), Answer::Acknowledge);
@@ -218,8 +271,17 @@ fn content_for_an_event_that_takes_none_is_dropped() {
 #[test]
 fn money_and_logistics_get_the_apps_own_words() {
     let deliver = EVENT.replace("NAME", "xpay_goods_deliver_notify");
-    for body in [r#"{"ErrCode":1,"ErrMsg":"no"}"#, r#"{ "msgtype": "text" }"#, "{}", "<xml><ErrCode>0</ErrCode></xml>"] {
-        assert_eq!(answer_to(&deliver, None, &format!(" {body}\n")), Answer::Verbatim(body.as_bytes().to_vec()), "{body}");
+    for body in [
+        r#"{"ErrCode":1,"ErrMsg":"no"}"#,
+        r#"{ "msgtype": "text" }"#,
+        "{}",
+        "<xml><ErrCode>0</ErrCode></xml>",
+    ] {
+        assert_eq!(
+            answer_to(&deliver, None, &format!(" {body}\n")),
+            Answer::Verbatim(body.as_bytes().to_vec()),
+            "{body}"
+        );
     }
     for (body, expected) in [
         ("", Answer::Acknowledge),
@@ -237,8 +299,14 @@ fn money_and_logistics_get_the_apps_own_words() {
 #[test]
 fn labels_are_unique() {
     let all = [
-        InvalidReply::TooLong, InvalidReply::Encoding, InvalidReply::Json, InvalidReply::Xml, InvalidReply::Unrecognized,
-        InvalidReply::Kind, InvalidReply::Incomplete, InvalidReply::EmptyText,
+        InvalidReply::TooLong,
+        InvalidReply::Encoding,
+        InvalidReply::Json,
+        InvalidReply::Xml,
+        InvalidReply::Unrecognized,
+        InvalidReply::Kind,
+        InvalidReply::Incomplete,
+        InvalidReply::EmptyText,
     ];
     let labels: std::collections::HashSet<_> = all.iter().map(|invalid| invalid.label()).collect();
     assert_eq!(labels.len(), all.len());

@@ -1,0 +1,23 @@
+//! The real `wxedge` between the fake WeChat and the fake app: every row of the contract, one module a theme.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+mod admission;
+mod answers;
+mod bounds;
+mod deadlines;
+mod delivery;
+mod faults;
+mod money;
+mod repeats;
+mod replay;
+mod verification;
+
+use wxedge_tests::edge::Builder;
+
+/// The program under test, with the account `main`.
+fn edge() -> Builder {
+    Builder::new(PROGRAM)
+}
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_wxedge");
