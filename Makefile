@@ -33,6 +33,9 @@ lint: ## formatting, lints, documentation, licences
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
 	@cargo deny --version >/dev/null 2>&1 || cargo install --quiet --locked cargo-deny
 	cargo deny --log-level error check bans licenses sources
+	bash -n .ci/run
+	@$(call need-venv)
+	python3 -m py_compile tests/bench/*.py tests/protocol/*.py
 
 fuzz: ## run every fuzz target for MINUTES=5; `make test` runs them for a second
 	BOLERO_RANDOM_ITERATIONS=1000000000000 BOLERO_RANDOM_TEST_TIME_MS=$$(($(MINUTES) * 60000)) \

@@ -48,7 +48,8 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     let [config, listen, site] = arguments.as_slice() else {
         return Err("usage: plugin CONFIG LISTEN SITE".into());
     };
-    let config = Config::load(Path::new(config), &BTreeMap::new()).map_err(|issues| issues.to_string())?;
+    let config =
+        Config::load(Path::new(config), &BTreeMap::new()).map_err(|issues| issues.to_string())?;
     // Your own registry, if you have one.
     let edge = Edge::open(config, prometheus::Registry::new())?;
 

@@ -32,7 +32,9 @@ impl AccessLog {
     pub fn start(out: impl Write + Send + 'static) -> std::io::Result<AccessLog> {
         let log = AccessLog(Arc::default());
         let shared = log.0.clone();
-        std::thread::Builder::new().name("access-log".to_owned()).spawn(move || shared.write_to(out))?;
+        std::thread::Builder::new()
+            .name("access-log".to_owned())
+            .spawn(move || shared.write_to(out))?;
         Ok(log)
     }
 

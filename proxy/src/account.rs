@@ -43,7 +43,11 @@ impl Account {
     ///
     /// # Errors
     /// When the app's URL is of no use; the configuration was checked, so it is not.
-    pub fn new(config: Arc<config::Account>, before: Option<&Account>, metrics: &Metrics) -> Result<Account, Failure> {
+    pub fn new(
+        config: Arc<config::Account>,
+        before: Option<&Account>,
+        metrics: &Metrics,
+    ) -> Result<Account, Failure> {
         let kept = limits::DEDUPE_ANSWER.max(config.replay_window.unwrap_or_default());
         let app = match &config.upstream.target {
             Target::Echo => App::Echo,
@@ -52,7 +56,11 @@ impl Account {
         Ok(match before {
             Some(before) => Account {
                 // Its connections and addresses stay, unless they are another app's.
-                app: if before.config.upstream == config.upstream { before.app.clone() } else { app },
+                app: if before.config.upstream == config.upstream {
+                    before.app.clone()
+                } else {
+                    app
+                },
                 dedupe: before.dedupe.clone(),
                 spent: before.spent.clone(),
                 in_flight: before.in_flight.clone(),

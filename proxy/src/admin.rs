@@ -45,7 +45,14 @@ impl Admin {
     pub fn new(edge: Arc<Edge>, ready: Arc<AtomicBool>, drain: watch::Receiver<bool>) -> Admin {
         let now = unix_now_s();
         let key = edge.config().listen.admin_key.clone();
-        Admin { edge, key, started: now, ready, drain, loaded: Mutex::new(Loaded { at: now, error: None }) }
+        Admin {
+            edge,
+            key,
+            started: now,
+            ready,
+            drain,
+            loaded: Mutex::new(Loaded { at: now, error: None }),
+        }
     }
 
     /// A reload was taken, or refused for this reason.
@@ -114,7 +121,8 @@ impl Admin {
         session.set_keepalive(None);
         session.set_write_timeout(Some(crate::limits::WRITE_TIMEOUT));
         session.write_response_header(Box::new(head)).await?;
-        let hello = self.edge.events.event("hello", None, json!({"version": env!("CARGO_PKG_VERSION")}));
+        let hello =
+            self.edge.events.event("hello", None, json!({"version": env!("CARGO_PKG_VERSION")}));
         session.write_response_body(server_sent(&hello), false).await?;
         loop {
             let chunk = tokio::select! {
@@ -175,9 +183,12 @@ fn refusal(session: &ServerSession, key: Option<&Secret>, path: &str) -> Option<
         Some(key) => {
             let given = text(header::AUTHORIZATION).and_then(|value| value.strip_prefix("Bearer "));
             let right = given.is_some_and(|given| key.matches(given.as_bytes()));
-            (!right).then(|| object(401, &json!({"error": "authorization: Bearer <admin_key> is needed"})))
+            (!right).then(|| {
+                object(401, &json!({"error": "authorization: Bearer <admin_key> is needed"}))
+            })
         }
-        None => (!is_local(host)).then(|| object(403, &json!({"error": "this host name is not served here"}))),
+        None => (!is_local(host))
+            .then(|| object(403, &json!({"error": "this host name is not served here"}))),
     }
 }
 
@@ -187,7 +198,8 @@ fn is_local(host: &str) -> bool {
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
         _ => host,
     };
-    name.eq_ignore_ascii_case("localhost") || name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok()
+    name.eq_ignore_ascii_case("localhost")
+        || name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok()
 }
 
 fn status_of(account: &Account) -> Value {
@@ -237,7 +249,8 @@ fn verification(account: &Account) -> Value {
     let echostr = rand::random::<u64>().to_string();
     let token = account.config.tokens.first().map_or("", |token| token.expose());
     let signature = sign(&[token, &timestamp, &nonce]);
-    let query = format!("signature={signature}&timestamp={timestamp}&nonce={nonce}&echostr={echostr}");
+    let query =
+        format!("signature={signature}&timestamp={timestamp}&nonce={nonce}&echostr={echostr}");
     json!({"query": query, "echostr": echostr})
 }
 

@@ -123,7 +123,8 @@ impl Edge {
 
     /// All metrics as text.
     pub fn render_metrics(&self) -> String {
-        let remembered = self.state.load().accounts.values().map(|account| account.dedupe.len()).sum();
+        let remembered =
+            self.state.load().accounts.values().map(|account| account.dedupe.len()).sum();
         self.metrics.render(remembered)
     }
 
@@ -145,7 +146,12 @@ impl Edge {
         true
     }
 
-    async fn callback(self: &Arc<Self>, account: &Arc<Account>, session: &mut ServerSession, arrival: Arrival) {
+    async fn callback(
+        self: &Arc<Self>,
+        account: &Arc<Account>,
+        session: &mut ServerSession,
+        arrival: Arrival,
+    ) {
         match session.req_header().method {
             Method::GET | Method::POST => callback::handle(self, account, session, arrival).await,
             _ => self.refuse(session, 405).await,
@@ -214,7 +220,9 @@ impl Summaries {
         let kinds = wxedge_wechat::message::Kind::ALL;
         let counts: Vec<u64> = kinds
             .iter()
-            .flat_map(|kind| Outcome::ALL.map(|outcome| account.metrics.callbacks(*kind, outcome).get()))
+            .flat_map(|kind| {
+                Outcome::ALL.map(|outcome| account.metrics.callbacks(*kind, outcome).get())
+            })
             .collect();
         let last = self.0.insert(account.config.name.clone(), counts.clone());
         let last = last.unwrap_or_else(|| vec![0; counts.len()]);
@@ -223,7 +231,8 @@ impl Summaries {
         for (place, now) in counts.iter().enumerate() {
             let new = now - last[place];
             if new > 0 {
-                let (kind, outcome) = (kinds[place / Outcome::ALL.len()], Outcome::ALL[place % Outcome::ALL.len()]);
+                let (kind, outcome) =
+                    (kinds[place / Outcome::ALL.len()], Outcome::ALL[place % Outcome::ALL.len()]);
                 add(&mut by_outcome, outcome.label(), new);
                 add(&mut by_kind, kind.label(), new);
             }
@@ -231,7 +240,9 @@ impl Summaries {
         if by_outcome.is_empty() {
             return None;
         }
-        Some(json!({"outcomes": by_outcome, "kinds": by_kind, "slowest_ms": slowest_us as f64 / 1_000.0}))
+        Some(
+            json!({"outcomes": by_outcome, "kinds": by_kind, "slowest_ms": slowest_us as f64 / 1_000.0}),
+        )
     }
 }
 

@@ -102,7 +102,8 @@ impl Events {
     fn may_send_failure(&self, account: &str) -> bool {
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
         // Bounded: accounts come from the configuration.
-        let (since, sent) = failures.entry(account.to_owned()).or_insert_with(|| (Instant::now(), 0));
+        let (since, sent) =
+            failures.entry(account.to_owned()).or_insert_with(|| (Instant::now(), 0));
         if since.elapsed() >= Duration::from_secs(1) {
             (*since, *sent) = (Instant::now(), 0);
         }

@@ -42,6 +42,12 @@ pub const SPENT_SIGNATURES: usize = 100_000;
 
 /// The app's answer, in bytes; a longer one is `invalid`.
 pub const APP_ANSWER_BYTES: usize = 1024 * 1024;
+/// Headers of the app's answer; more are `invalid`.
+pub const APP_HEADERS: usize = 64;
+/// The size line of one chunk of the app's answer, extensions included.
+pub const CHUNK_LINE_BYTES: usize = 1_024;
+/// Bytes read from the app at once.
+pub const APP_READ_BYTES: usize = 4 * 1024;
 /// An idle connection to the app is closed after this long.
 pub const APP_IDLE: Duration = Duration::from_secs(30);
 /// A name is looked up again after this long; the last good answer serves meanwhile.

@@ -99,7 +99,10 @@ pub struct Listener<A> {
 
 impl<A> std::fmt::Debug for Listener<A> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Listener").field("name", &self.name).field("address", &self.address).finish_non_exhaustive()
+        f.debug_struct("Listener")
+            .field("name", &self.name)
+            .field("address", &self.address)
+            .finish_non_exhaustive()
     }
 }
 
@@ -151,12 +154,15 @@ impl<A: App> Listener<A> {
             let stream = L4Stream::from(stream);
             let stream: Stream = match tls {
                 None => Box::new(stream),
-                Some(tls) => match tokio::time::timeout(limits::TLS_HANDSHAKE_TIMEOUT, tls.tls_handshake(stream)).await
-                {
-                    Ok(Ok(stream)) => Box::new(stream),
-                    // Scanners do this all day; the connection's end is all they get.
-                    Ok(Err(_)) | Err(_) => return,
-                },
+                Some(tls) => {
+                    // Boxed: it is large, short, and would make every connection's task as large.
+                    let handshake = Box::pin(tls.tls_handshake(stream));
+                    match tokio::time::timeout(limits::TLS_HANDSHAKE_TIMEOUT, handshake).await {
+                        Ok(Ok(stream)) => Box::new(stream),
+                        // Scanners do this all day; the connection's end is all they get.
+                        Ok(Err(_)) | Err(_) => return,
+                    }
+                }
             };
             serve(app, stream, peer, drain).await;
         });
@@ -165,7 +171,12 @@ impl<A: App> Listener<A> {
 
 #[async_trait]
 impl<A: App> Service for Listener<A> {
-    async fn start_service(&mut self, fds: Option<ListenFds>, _shutdown: ShutdownWatch, _per_fd: usize) {
+    async fn start_service(
+        &mut self,
+        fds: Option<ListenFds>,
+        _shutdown: ShutdownWatch,
+        _per_fd: usize,
+    ) {
         let Some(socket) = self.socket.take() else { return };
         if let Some(fds) = fds {
             fds.lock().add(self.address.to_string(), socket.as_raw_fd());

@@ -14,8 +14,8 @@ const ANSWER_BUCKETS: &[f64] = &[
 ];
 /// Seconds. The app may go on until `late_timeout_s`, 60 by default.
 const APP_BUCKETS: &[f64] = &[
-    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 4.0, 4.3, 4.5, 4.8, 5.0, 10.0, 30.0,
-    60.0,
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 4.0, 4.3, 4.5, 4.8,
+    5.0, 10.0, 30.0, 60.0,
 ];
 
 /// The statuses of requests that are no callbacks.
@@ -81,7 +81,12 @@ impl Metrics {
                 "From the first byte of a callback to its answer",
                 ANSWER_BUCKETS,
             )?,
-            in_flight: gauges(r, "wxedge_callbacks_in_flight", "Callbacks being handled", "account")?,
+            in_flight: gauges(
+                r,
+                "wxedge_callbacks_in_flight",
+                "Callbacks being handled",
+                "account",
+            )?,
             last_received: gauges(
                 r,
                 "wxedge_callback_last_received_timestamp_seconds",
@@ -217,7 +222,12 @@ fn counters(
     add(registry, IntCounterVec::new(Opts::new(name, help), labels))
 }
 
-fn gauges(registry: &Registry, name: &str, help: &str, label: &str) -> Result<IntGaugeVec, prometheus::Error> {
+fn gauges(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    label: &str,
+) -> Result<IntGaugeVec, prometheus::Error> {
     add(registry, IntGaugeVec::new(Opts::new(name, help), &[label]))
 }
 

@@ -43,7 +43,10 @@ impl OpenidKey {
             Err(error) => return Err(error),
         }
         if key.len() < 32 {
-            return Err(io::Error::other(format!("{} is damaged: it should hold 32 bytes", path.display())));
+            return Err(io::Error::other(format!(
+                "{} is damaged: it should hold 32 bytes",
+                path.display()
+            )));
         }
         Hmac::new_from_slice(&key).map(OpenidKey).map_err(io::Error::other)
     }

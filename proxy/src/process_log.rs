@@ -52,7 +52,9 @@ fn redacted(text: &str) -> String {
     while let Some(mark) = rest.find('?') {
         shown.push_str(&rest[..=mark]);
         rest = &rest[mark + 1..];
-        let end = rest.find(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | ',')).unwrap_or(rest.len());
+        let end = rest
+            .find(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | ','))
+            .unwrap_or(rest.len());
         if end > 0 {
             shown.push_str("[redacted]");
         }
@@ -68,6 +70,9 @@ mod tests {
     #[test]
     fn queries_are_taken_out() {
         let text = "Fail: GET /cgi-bin/x?access_token=SECRET&a=b, Host: a; POST /y?sig=SECRET HTTP/1.1 ok?";
-        assert_eq!(redacted(text), "Fail: GET /cgi-bin/x?[redacted], Host: a; POST /y?[redacted] HTTP/1.1 ok?");
+        assert_eq!(
+            redacted(text),
+            "Fail: GET /cgi-bin/x?[redacted], Host: a; POST /y?[redacted] HTTP/1.1 ok?"
+        );
     }
 }

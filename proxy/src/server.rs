@@ -9,6 +9,7 @@ use crate::listener::{Admission, Listener};
 use crate::process_log;
 use crate::tls::Certificate;
 use async_trait::async_trait;
+use nix::sys::prctl::set_thp_disable;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use pingora::server::configuration::ServerConf;
 use pingora::server::{RunArgs, Server, ShutdownSignal, ShutdownSignalWatch, ShutdownWatch};
@@ -31,7 +32,9 @@ use tokio::sync::watch;
 pub fn run(path: &Path, upgrade: bool) -> ExitCode {
     process_log::start();
     if upgrade {
-        process_log::say("--upgrade comes with the spool; stop the running process, then start this one");
+        process_log::say(
+            "--upgrade comes with the spool; stop the running process, then start this one",
+        );
         return ExitCode::from(2);
     }
     let config = match Config::load(path, &environment()) {
@@ -45,6 +48,12 @@ pub fn run(path: &Path, upgrade: bool) -> ExitCode {
         log::warn!("{warning}");
     }
     raise_file_descriptor_limit();
+    // Callbacks that wait are many small allocations; huge pages would make each cost several times its size.
+    if let Err(error) = set_thp_disable(true) {
+        log::warn!(
+            "transparent huge pages stay on, waiting callbacks will take more memory: {error}"
+        );
+    }
     match start(path, config) {
         Ok((server, signals, edge)) => {
             server.run(RunArgs { shutdown_signal: Box::new(signals) });
@@ -61,7 +70,9 @@ pub fn run(path: &Path, upgrade: bool) -> ExitCode {
 /// The environment as the configuration reads it.
 pub fn environment() -> BTreeMap<String, String> {
     // A variable that is no text is none of ours.
-    std::env::vars_os().filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?))).collect()
+    std::env::vars_os()
+        .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
 }
 
 type StartError = Box<dyn std::error::Error>;
@@ -74,11 +85,13 @@ fn start(path: &Path, config: Config) -> Result<(Server, Signals, Arc<Edge>), St
 
     let config = edge.config();
     let (drain, draining) = watch::channel(false);
+    // Operators can ask until the end: a load balancer wants to hear that the edge is not ready any more.
+    let (open, undrained) = watch::channel(false);
     let ready = Arc::new(AtomicBool::new(false));
     let admin = Arc::new(Admin::new(edge.clone(), ready.clone(), draining.clone()));
     let mut certificates = Certificates::default();
     let callback = certificates.listener("callback", &edge, edge.clone(), &draining)?;
-    let admin_listener = certificates.listener("admin", &edge, admin.clone(), &draining)?;
+    let admin_listener = certificates.listener("admin", &edge, admin.clone(), &undrained)?;
     announce(path, &config, callback.address(), admin_listener.address());
 
     let mut conf = ServerConf {
@@ -95,7 +108,7 @@ fn start(path: &Path, config: Config) -> Result<(Server, Signals, Arc<Edge>), St
     server.add_service(admin_listener);
     let upkeep = Upkeep { path: path.to_owned(), edge: edge.clone(), admin, certificates, ready };
     server.add_service(background_service("upkeep", upkeep));
-    let signals = Signals { edge: edge.clone(), drain, grace: config.runtime.grace };
+    let signals = Signals { edge: edge.clone(), drain, _open: open, grace: config.runtime.grace };
     Ok((server, signals, edge))
 }
 
@@ -165,7 +178,9 @@ fn announce(path: &Path, config: &Config, callback: SocketAddr, admin: SocketAdd
     if let Some(name) = config.accounts.keys().next() {
         let program = std::env::args().next().unwrap_or_else(|| "wxedge".to_owned());
         let path = path.display();
-        text.push_str(&format!("try it:\n  {program} send --config {path} --account {name} text \"你好\""));
+        text.push_str(&format!(
+            "try it:\n  {program} send --config {path} --account {name} text \"你好\""
+        ));
     }
     process_log::say(&text);
 }
@@ -225,7 +240,8 @@ impl Upkeep {
     }
 
     fn take_over(&self) -> Result<(), String> {
-        let config = Config::load(&self.path, &environment()).map_err(|issues| issues.to_string())?;
+        let config =
+            Config::load(&self.path, &environment()).map_err(|issues| issues.to_string())?;
         for warning in &config.warnings {
             log::warn!("{warning}");
         }
@@ -242,6 +258,8 @@ impl Upkeep {
 struct Signals {
     edge: Arc<Edge>,
     drain: watch::Sender<bool>,
+    /// The admin listener's: while this exists, it accepts.
+    _open: watch::Sender<bool>,
     grace: Duration,
 }
 

@@ -72,7 +72,8 @@ fn read(files: &config::Tls) -> Result<CertifiedKey, CertificateError> {
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .map_err(CertificateError::Certificate)?;
     let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|_| CertificateError::Key)?;
-    CertifiedKey::from_der(chain, key, &ring::default_provider()).map_err(CertificateError::Mismatch)
+    CertifiedKey::from_der(chain, key, &ring::default_provider())
+        .map_err(CertificateError::Mismatch)
 }
 
 /// Connects to https apps: the system's certificate authorities, names checked.

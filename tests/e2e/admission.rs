@@ -1,11 +1,11 @@
 //! Stage 1: how much, from where, on which path.
 
+use wxedge_tests::PATIENCE;
 use wxedge_tests::app::App;
 use wxedge_tests::edge::Edge;
 use wxedge_tests::http::{self, Connection, Response};
 use wxedge_tests::message::Message;
 use wxedge_tests::wechat::Mode;
-use wxedge_tests::PATIENCE;
 
 use crate::edge;
 
@@ -59,7 +59,11 @@ fn a_chunked_body_that_fits_is_taken() {
         sealed.query
     );
     for piece in std::str::from_utf8(&sealed.body).unwrap().as_bytes().chunks(100) {
-        request.push_str(&format!("{:x}\r\n{}\r\n", piece.len(), std::str::from_utf8(piece).unwrap()));
+        request.push_str(&format!(
+            "{:x}\r\n{}\r\n",
+            piece.len(),
+            std::str::from_utf8(piece).unwrap()
+        ));
     }
     connection.send(request + "0\r\n\r\n").unwrap();
     assert_eq!(connection.response(PATIENCE).unwrap().status, 200);
@@ -69,11 +73,24 @@ fn a_chunked_body_that_fits_is_taken() {
 #[test]
 fn other_paths_and_methods_are_no_callbacks() {
     let edge = edge().start();
-    for target in ["/", "/wechat", "/wechat/", "/wechat/main/", "/wechat/other", "/WeChat/main", "/v1/status", "/metrics"] {
+    for target in [
+        "/",
+        "/wechat",
+        "/wechat/",
+        "/wechat/main/",
+        "/wechat/other",
+        "/WeChat/main",
+        "/v1/status",
+        "/metrics",
+    ] {
         assert_eq!(http::get(edge.callback, target).status, 404, "{target}");
     }
     for method in ["PUT", "DELETE", "PATCH", "OPTIONS"] {
-        assert_eq!(http::send(edge.callback, method, "/wechat/main", &[], b"").status, 405, "{method}");
+        assert_eq!(
+            http::send(edge.callback, method, "/wechat/main", &[], b"").status,
+            405,
+            "{method}"
+        );
     }
     edge.assert_count("wxedge_unrouted_total", &[("status", "404")], 8.0);
     edge.assert_count("wxedge_unrouted_total", &[("status", "405")], 4.0);
@@ -103,7 +120,8 @@ fn enforced_the_right_most_foreign_address_decides() {
         (&[], 403),
     ];
     for (addresses, expected) in cases {
-        let headers: Vec<_> = addresses.iter().map(|address| ("x-forwarded-for", *address)).collect();
+        let headers: Vec<_> =
+            addresses.iter().map(|address| ("x-forwarded-for", *address)).collect();
         let response = forwarded(&edge, &headers);
         assert_eq!(response.status, expected, "{addresses:?}");
         assert!(expected == 200 || response.body.is_empty());
@@ -116,7 +134,8 @@ fn enforced_the_right_most_foreign_address_decides() {
 
 #[test]
 fn a_peer_that_is_no_trusted_proxy_cannot_say_where_it_comes_from() {
-    let edge = edge().line(r#"source_ip = "enforce""#).line(r#"source_ips = ["203.0.113.0/24"]"#).start();
+    let edge =
+        edge().line(r#"source_ip = "enforce""#).line(r#"source_ips = ["203.0.113.0/24"]"#).start();
     assert_eq!(forwarded(&edge, &[("x-forwarded-for", "203.0.113.9")]).status, 403);
     assert_eq!(edge.await_log(1)[0]["source"], "127.0.0.1");
 }
@@ -142,7 +161,10 @@ fn enforcing_without_a_list_acts_as_report_and_says_so() {
     assert_eq!(forwarded(&edge, &[]).status, 200);
     let status = edge.status();
     let source_ip = &status["accounts"][0]["source_ip"];
-    assert_eq!((source_ip["policy"].as_str(), source_ip["listed"].as_u64()), (Some("enforce"), Some(0)));
+    assert_eq!(
+        (source_ip["policy"].as_str(), source_ip["listed"].as_u64()),
+        (Some("enforce"), Some(0))
+    );
     assert!(source_ip.to_string().contains("report"), "{source_ip}");
 }
 

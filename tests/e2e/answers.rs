@@ -36,8 +36,23 @@ fn an_app_with_nothing_to_say_is_a_success() {
     for mode in MODES {
         let (app, edge) = start(mode);
         let bodies = [
-            "", "success", "SUCCESS", "ok", "OK", "true", "True", "1", "null", " success\r\n", "{}",
-            r#"{"code":0,"data":[]}"#, r#"{"msgtype":null}"#, "[]", r#"[{"msgtype":"text"}]"#, "0", r#""done""#,
+            "",
+            "success",
+            "SUCCESS",
+            "ok",
+            "OK",
+            "true",
+            "True",
+            "1",
+            "null",
+            " success\r\n",
+            "{}",
+            r#"{"code":0,"data":[]}"#,
+            r#"{"msgtype":null}"#,
+            "[]",
+            r#"[{"msgtype":"text"}]"#,
+            "0",
+            r#""done""#,
         ];
         for body in bodies {
             for content_type in ["application/json", "text/plain"] {
@@ -60,13 +75,30 @@ fn an_app_with_nothing_to_say_is_a_success() {
 /// Every passive reply, in customer-service form and as WeChat shows it.
 fn replies() -> Vec<(Value, Vec<(&'static str, &'static str)>)> {
     vec![
-        (json!({"msgtype": "text", "text": {"content": "hi"}}), vec![("MsgType", "text"), ("Content", "hi")]),
-        (json!({"msgtype": "TEXT", "TEXT": {"content": "no"}, "text": {"content": "hi"}}), vec![("Content", "hi")]),
-        (json!({"msgtype": "image", "image": {"media_id": "m1"}}), vec![("MsgType", "image"), ("Image/MediaId", "m1")]),
-        (json!({"msgtype": "voice", "voice": {"media_id": "m2"}}), vec![("MsgType", "voice"), ("Voice/MediaId", "m2")]),
+        (
+            json!({"msgtype": "text", "text": {"content": "hi"}}),
+            vec![("MsgType", "text"), ("Content", "hi")],
+        ),
+        (
+            json!({"msgtype": "TEXT", "TEXT": {"content": "no"}, "text": {"content": "hi"}}),
+            vec![("Content", "hi")],
+        ),
+        (
+            json!({"msgtype": "image", "image": {"media_id": "m1"}}),
+            vec![("MsgType", "image"), ("Image/MediaId", "m1")],
+        ),
+        (
+            json!({"msgtype": "voice", "voice": {"media_id": "m2"}}),
+            vec![("MsgType", "voice"), ("Voice/MediaId", "m2")],
+        ),
         (
             json!({"msgtype": "video", "video": {"media_id": "m3", "thumb_media_id": "t", "title": "T", "description": "D"}}),
-            vec![("MsgType", "video"), ("Video/MediaId", "m3"), ("Video/Title", "T"), ("Video/Description", "D")],
+            vec![
+                ("MsgType", "video"),
+                ("Video/MediaId", "m3"),
+                ("Video/Title", "T"),
+                ("Video/Description", "D"),
+            ],
         ),
         (
             json!({"msgtype": "music", "music": {"title": "T", "description": "D", "musicurl": "http://a/?b=1&c=2", "hqmusicurl": "http://b", "thumb_media_id": "t"}}),
@@ -90,7 +122,10 @@ fn replies() -> Vec<(Value, Vec<(&'static str, &'static str)>)> {
                 ("Articles/item/PicUrl", "http://p"),
             ],
         ),
-        (json!({"msgtype": "transfer_customer_service"}), vec![("MsgType", "transfer_customer_service")]),
+        (
+            json!({"msgtype": "transfer_customer_service"}),
+            vec![("MsgType", "transfer_customer_service")],
+        ),
         (
             json!({"msgtype": "transfer_customer_service", "transfer_customer_service": {"kf_account": "kf@1"}}),
             vec![("MsgType", "transfer_customer_service"), ("TransInfo/KfAccount", "kf@1")],
@@ -112,7 +147,8 @@ fn every_passive_reply_is_made_of_its_customer_service_form() {
         for (json, expected) in replies() {
             // The first byte tells what it is, not the content type.
             for content_type in ["application/json", "text/plain", "text/html"] {
-                let delivery = deliver(&app, &edge, Answer::new(200, content_type, json.to_string()));
+                let delivery =
+                    deliver(&app, &edge, Answer::new(200, content_type, json.to_string()));
                 says(delivery.reply(), &expected);
                 assert_eq!(delivery.reply().encrypted, mode != Mode::Plain);
                 let answer = delivery.response.as_ref().unwrap();
@@ -152,8 +188,14 @@ fn kinds_without_a_passive_form_are_a_success() {
             ("mpnews", json!({"media_id": "m"})),
             ("mpnewsarticle", json!({"article_id": "a"})),
             ("wxcard", json!({"card_id": "c"})),
-            ("msgmenu", json!({"head_content": "h", "list": [{"id": "1", "content": "c"}], "tail_content": "t"})),
-            ("miniprogrampage", json!({"title": "t", "appid": "wx1", "pagepath": "p", "thumb_media_id": "m"})),
+            (
+                "msgmenu",
+                json!({"head_content": "h", "list": [{"id": "1", "content": "c"}], "tail_content": "t"}),
+            ),
+            (
+                "miniprogrampage",
+                json!({"title": "t", "appid": "wx1", "pagepath": "p", "thumb_media_id": "m"}),
+            ),
         ] {
             let mut answer = json!({"msgtype": kind});
             answer[kind] = content;
@@ -181,11 +223,18 @@ fn xml_is_checked_and_addressed_anew() {
     for mode in MODES {
         let (app, edge) = start(mode);
         let xml = "<xml><ToUserName>somebody</ToUserName><FromUserName>else</FromUserName><CreateTime>1</CreateTime><MsgType><![CDATA[text]]></MsgType><Content><![CDATA[a < b & c]]></Content></xml>";
-        for body in [xml.to_owned(), format!("\u{feff}\n{xml}"), xml.replace("<CreateTime>1</CreateTime>", "")] {
+        for body in [
+            xml.to_owned(),
+            format!("\u{feff}\n{xml}"),
+            xml.replace("<CreateTime>1</CreateTime>", ""),
+        ] {
             let before = wxedge_tests::message::now_s();
             let delivery = deliver(&app, &edge, Answer::new(200, "text/xml", body));
             // The names are checked by the fake WeChat.
-            says(delivery.reply(), &[("MsgType", "text"), ("Content", "a < b & c"), ("FromUserName", TO_USER)]);
+            says(
+                delivery.reply(),
+                &[("MsgType", "text"), ("Content", "a < b & c"), ("FromUserName", TO_USER)],
+            );
             let time: i64 = delivery.reply().at("CreateTime").unwrap().parse().unwrap();
             assert!((before..=before + 20).contains(&time), "{time}");
         }
@@ -232,11 +281,14 @@ fn every_other_status_is_a_success_and_a_failure_of_the_app() {
         let (app, edge) = start(mode);
         let elsewhere = App::start();
         let statuses = [
-            500, 501, 502, 503, 504, 429, 408, 401, 403, 404, 400, 405, 410, 413, 422, 300, 301, 302, 303, 304, 307, 308,
+            500, 501, 502, 503, 504, 429, 408, 401, 403, 404, 400, 405, 410, 413, 422, 300, 301,
+            302, 303, 304, 307, 308,
         ];
         for status in statuses {
-            let body = if status == 304 { "" } else { r#"{"msgtype":"text","text":{"content":"no"}}"# };
-            let answer = Answer::new(status, "application/json", body).header("location", &elsewhere.url());
+            let body =
+                if status == 304 { "" } else { r#"{"msgtype":"text","text":{"content":"no"}}"# };
+            let answer =
+                Answer::new(status, "application/json", body).header("location", &elsewhere.url());
             is_success(&deliver(&app, &edge, answer), &status.to_string());
         }
         let failed = statuses.len() as f64;
@@ -267,7 +319,9 @@ fn replies_to_events_that_nobody_reads_are_dropped() {
     for mode in MODES {
         let (app, edge) = start(mode);
         app.answer(Answer::text("nobody reads this"));
-        for event in ["unsubscribe", "TEMPLATESENDJOBFINISH", "MASSSENDJOBFINISH", "wxa_nickname_audit"] {
+        for event in
+            ["unsubscribe", "TEMPLATESENDJOBFINISH", "MASSSENDJOBFINISH", "wxa_nickname_audit"]
+        {
             is_success(&edge.wechat().deliver(&Message::event(event)), event);
         }
         edge.assert_outcomes(&[("acknowledged", 4)]);

@@ -32,7 +32,10 @@ fn over_max_in_flight_wechat_is_asked_to_come_again() {
         assert!(matches!(delivery.join().unwrap().verdict, Verdict::Replied(_)));
     }
     edge.assert_count("wxedge_callbacks_in_flight", &[], 0.0);
-    assert!(matches!(edge.wechat().deliver(&message).verdict, Verdict::Replied(_)), "its repeat is taken");
+    assert!(
+        matches!(edge.wechat().deliver(&message).verdict, Verdict::Replied(_)),
+        "its repeat is taken"
+    );
     assert_eq!(app.calls(), 3);
 }
 
@@ -154,4 +157,21 @@ fn one_connection_serves_one_request_after_the_other() {
     eventually(PATIENCE, "no connection", || {
         edge.count("wxedge_connections", &[("listener", "callback")]) == 0.0
     });
+}
+
+#[test]
+fn a_call_that_waits_for_a_connection_is_a_success_at_the_deadline_and_reaches_the_app_later() {
+    let gate = Gate::closed();
+    let app = App::answering(Answer::taken().behind(&gate));
+    let edge =
+        edge().app(&app).upstream("max_connections = 1").upstream("deadline_ms = 500").start();
+    for _ in 0..3 {
+        assert_eq!(edge.wechat().deliver(&Message::text("hi")).body(), b"success");
+    }
+    edge.assert_outcomes(&[("fallback_deadline", 3)]);
+    assert_eq!(app.calls(), 1, "two wait for their turn");
+    gate.open();
+    app.await_calls(3);
+    edge.assert_count("wxedge_callbacks_in_flight", &[], 0.0);
+    assert_eq!((app.answered(), app.connections()), (3, 1));
 }

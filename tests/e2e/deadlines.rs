@@ -6,27 +6,37 @@ use std::time::{Duration, Instant};
 use wxedge_tests::app::{Answer, App, Gate};
 use wxedge_tests::message::Message;
 use wxedge_tests::wechat::{Mode, Verdict};
-use wxedge_tests::{PATIENCE, eventually, thread};
+use wxedge_tests::{PATIENCE, Ruler, eventually, thread};
 
 use crate::edge;
 
-/// Within what the contract promises of a deadline.
+/// Within what the contract promises of a deadline. The machine's own delay, twice (the edge's thread and the test's),
+/// is not the edge's.
 #[track_caller]
-fn on_time(took: Duration, deadline_ms: u64) {
+fn on_time(took: Duration, deadline_ms: u64, ruler: &Ruler) {
     let ms = took.as_millis() as u64;
-    assert!((deadline_ms - 100..=deadline_ms + 300).contains(&ms), "{ms} ms for {deadline_ms}");
+    let machine_ms = 2 * ruler.worst().as_millis() as u64;
+    let promised = deadline_ms - 100..=deadline_ms + 300 + machine_ms;
+    assert!(
+        promised.contains(&ms),
+        "{ms} ms for {deadline_ms} on a machine that is {machine_ms} ms late"
+    );
 }
 
 #[test]
 fn a_slow_app_is_a_success_at_the_deadline_and_finishes_what_it_does() {
+    let ruler = Ruler::start();
     for mode in [Mode::Plain, Mode::Safe] {
         let app = App::start();
         let gate = Gate::closed();
         app.script([Answer::text("too late").behind(&gate)]);
         let edge = edge().mode(mode).app(&app).upstream("deadline_ms = 800").start();
         let delivery = edge.wechat().deliver(&Message::text("hi"));
-        assert_eq!((delivery.verdict.clone(), delivery.body()), (Verdict::Acknowledged, &b"success"[..]));
-        on_time(delivery.took, 800);
+        assert_eq!(
+            (delivery.verdict.clone(), delivery.body()),
+            (Verdict::Acknowledged, &b"success"[..])
+        );
+        on_time(delivery.took, 800, &ruler);
         edge.assert_outcomes(&[("fallback_deadline", 1)]);
         edge.assert_count("wxedge_upstream_failures_total", &[("reason", "timeout")], 1.0);
         edge.assert_count("wxedge_callbacks_in_flight", &[], 1.0);
@@ -45,18 +55,20 @@ fn a_slow_app_is_a_success_at_the_deadline_and_finishes_what_it_does() {
 
 #[test]
 fn the_default_deadline_is_4300_ms_and_wechat_never_gives_up() {
+    let ruler = Ruler::start();
     let app = App::answering(Answer::hang());
     let edge = edge().app(&app).start();
     let push = edge.wechat().push(&Message::text("hi"));
     assert_eq!(push.deliveries.len(), 1);
     assert_eq!(push.last().verdict, Verdict::Acknowledged);
-    on_time(push.last().took, 4300);
+    on_time(push.last().took, 4300, &ruler);
     let left: u64 = app.requests()[0].header("x-wxedge-deadline-ms").unwrap().parse().unwrap();
     assert!((4_000..=4_300).contains(&left), "{left}");
 }
 
 #[test]
 fn the_clock_starts_with_the_first_byte_and_not_with_the_last() {
+    let ruler = Ruler::start();
     let app = App::answering(Answer::hang());
     let edge = edge().app(&app).upstream("deadline_ms = 1500").start();
     let wechat = edge.wechat();
@@ -69,18 +81,19 @@ fn the_clock_starts_with_the_first_byte_and_not_with_the_last() {
     std::thread::sleep(Duration::from_millis(700)); // the time it takes is what is tested
     connection.send(tail).unwrap();
     assert_eq!(connection.response(PATIENCE).unwrap().body, b"success");
-    on_time(begun.elapsed(), 1500);
+    on_time(begun.elapsed(), 1500, &ruler);
     let left: u64 = app.only_request().header("x-wxedge-deadline-ms").unwrap().parse().unwrap();
     assert!(left <= 800, "{left} ms left for the app");
 }
 
 #[test]
 fn games_are_answered_within_2500_ms() {
+    let ruler = Ruler::start();
     let app = App::answering(Answer::hang());
     let edge = edge().app(&app).start();
     let delivery = edge.wechat().deliver(&Message::event("minigame_deliver_goods"));
     assert_eq!(delivery.status(), 503);
-    on_time(delivery.took, 2500);
+    on_time(delivery.took, 2500, &ruler);
     edge.assert_outcomes(&[("unavailable", 1)]);
     let left: u64 = app.only_request().header("x-wxedge-deadline-ms").unwrap().parse().unwrap();
     assert!((2_000..=2_500).contains(&left), "{left}");
@@ -98,6 +111,7 @@ fn a_reply_just_before_the_deadline_goes_out() {
 
 #[test]
 fn a_thousand_slow_calls_at_once_are_all_answered_on_time() {
+    let ruler = Ruler::start();
     const CALLS: usize = 1_000;
     let app = App::answering(Answer::hang());
     let edge = edge().app(&app).upstream("max_connections = 2000").start();
@@ -109,8 +123,9 @@ fn a_thousand_slow_calls_at_once_are_all_answered_on_time() {
                 let message = Message::text("hi");
                 let sealed = wechat.seal(&message);
                 start.wait();
-                // One a millisecond: all wait at the same time, and a loaded machine can still take them in.
-                std::thread::sleep(Duration::from_millis(number as u64));
+                // One every 3 ms: for more than a second all wait at the same time, and a debug build on a busy
+                // machine can still take them in.
+                std::thread::sleep(Duration::from_millis(3 * number as u64));
                 wechat.deliver_sealed(&message, &sealed)
             })
         })
@@ -118,11 +133,14 @@ fn a_thousand_slow_calls_at_once_are_all_answered_on_time() {
     eventually(PATIENCE, "a thousand calls in flight", || {
         edge.count("wxedge_callbacks_in_flight", &[]) == CALLS as f64
     });
+    let mut slowest = Duration::ZERO;
     for delivery in deliveries {
         let delivery = delivery.join().unwrap();
         assert_eq!(delivery.verdict, Verdict::Acknowledged);
-        on_time(delivery.took, 4300);
+        assert!(delivery.took >= Duration::from_millis(4_200), "{:?}", delivery.took);
+        slowest = slowest.max(delivery.took);
     }
+    on_time(slowest, 4300, &ruler);
     edge.assert_outcomes(&[("fallback_deadline", CALLS as u64)]);
     assert_eq!(app.calls(), CALLS);
     assert_eq!(app.most_connections(), CALLS);

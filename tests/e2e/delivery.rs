@@ -35,7 +35,9 @@ fn the_app_gets_plain_json_and_these_headers_and_no_others() {
     for mode in Mode::ALL {
         let app = App::start();
         let edge = edge().mode(mode).app(&app).start();
-        let message = Message::text("你好").raw_field("CreateTime", "1700000000").raw_field("MsgId", "23637352235060880");
+        let message = Message::text("你好")
+            .raw_field("CreateTime", "1700000000")
+            .raw_field("MsgId", "23637352235060880");
         let request = delivered(&edge, &app, &message);
         let expected = json!({
             "ToUserName": TO_USER,
@@ -47,15 +49,36 @@ fn the_app_gets_plain_json_and_these_headers_and_no_others() {
         });
         assert_eq!(request.json(), expected);
         assert_eq!(request.method, "POST");
-        assert_eq!(request.target, format!("/wechat?key={}", canary::APP_KEY), "nothing of WeChat's query");
+        assert_eq!(
+            request.target,
+            format!("/wechat?key={}", canary::APP_KEY),
+            "nothing of WeChat's query"
+        );
         let all = [
-            "ce-id", "ce-source", "ce-specversion", "ce-subject", "ce-time", "ce-type", "content-length",
-            "content-type", "host", "idempotency-key", "traceparent", "webhook-id", "webhook-signature",
-            "webhook-timestamp", "x-wxedge-account", "x-wxedge-attempt", "x-wxedge-deadline-ms",
+            "ce-id",
+            "ce-source",
+            "ce-specversion",
+            "ce-subject",
+            "ce-time",
+            "ce-type",
+            "content-length",
+            "content-type",
+            "host",
+            "idempotency-key",
+            "traceparent",
+            "webhook-id",
+            "webhook-signature",
+            "webhook-timestamp",
+            "x-wxedge-account",
+            "x-wxedge-attempt",
+            "x-wxedge-deadline-ms",
         ];
         assert_eq!(names(&request), all);
         let id = request.header("ce-id").unwrap();
-        assert!(id.len() == 32 && id.bytes().all(|b| b.is_ascii_hexdigit() && !b.is_ascii_uppercase()), "{id}");
+        assert!(
+            id.len() == 32 && id.bytes().all(|b| b.is_ascii_hexdigit() && !b.is_ascii_uppercase()),
+            "{id}"
+        );
         for (name, value) in [
             ("content-type", "application/json; charset=utf-8"),
             ("host", app.address().to_string().as_str()),
@@ -75,7 +98,11 @@ fn the_app_gets_plain_json_and_these_headers_and_no_others() {
         assert!((2_500..=4_300).contains(&left), "{left} ms left of 4300");
         let trace: Vec<_> = request.header("traceparent").unwrap().split('-').collect();
         assert_eq!(trace.iter().map(|part| part.len()).collect::<Vec<_>>(), [2, 32, 16, 2]);
-        assert_eq!(edge.await_log(1)[0]["request_id"], trace[1], "the log's line is found by the trace");
+        assert_eq!(
+            edge.await_log(1)[0]["request_id"],
+            trace[1],
+            "the log's line is found by the trace"
+        );
         assert_eq!(edge.log()[0]["ce_id"], id);
     }
 }
@@ -89,7 +116,10 @@ fn values_are_strings_and_structure_is_kept() {
         .raw_field("Zeros", "007")
         .raw_field("Attributed", r#"<Inner kind="a">x</Inner>"#)
         .raw_field("Mixed", "before<B>b</B>")
-        .raw_field("SendPicsInfo", "<Count>1</Count><PicList><item><PicMd5Sum>m1</PicMd5Sum></item></PicList>")
+        .raw_field(
+            "SendPicsInfo",
+            "<Count>1</Count><PicList><item><PicMd5Sum>m1</PicMd5Sum></item></PicList>",
+        )
         .raw_field("Choices", "<Choice>a</Choice><Choice>b</Choice><Choice>c</Choice>")
         .raw_field("List", "<A>1</A>")
         .raw_field("Failed", "<fail_idx>1</fail_idx><fail_idx>2</fail_idx>")
@@ -128,7 +158,10 @@ fn json_callbacks_follow_the_same_rule() {
             .raw_field("Nothing", "null")
             .raw_field("List", r#"{"PopupScene":0}"#)
             .raw_field("Ids", "[1,[2,\"3\"],{}]");
-        assert_eq!(edge.wechat().format(Format::Json).deliver(&message).verdict, Verdict::Acknowledged);
+        assert_eq!(
+            edge.wechat().format(Format::Json).deliver(&message).verdict,
+            Verdict::Acknowledged
+        );
         let json = app.only_request().json();
         for (name, value) in [
             ("MsgId", json!("23637352235060880123")),
@@ -142,7 +175,10 @@ fn json_callbacks_follow_the_same_rule() {
             assert_eq!(json[name], value, "{name}");
         }
         assert!(json["CreateTime"].is_i64());
-        assert_eq!(app.only_request().header("content-type"), Some("application/json; charset=utf-8"));
+        assert_eq!(
+            app.only_request().header("content-type"),
+            Some("application/json; charset=utf-8")
+        );
     }
 }
 
@@ -156,7 +192,11 @@ fn types_and_subjects_are_named_and_encoded() {
     for (message, kind, subject) in [
         (Message::event("CLICK").from("oCanary1"), "com.weixin.event.click", Some("oCanary1")),
         (Message::text("hi").from(odd), "com.weixin.message.text", Some("oCanary%20%22%C3%A9%25")),
-        (Message::event("subscribe").text_field("MsgType", "Event"), "com.weixin.event.subscribe", None),
+        (
+            Message::event("subscribe").text_field("MsgType", "Event"),
+            "com.weixin.event.subscribe",
+            None,
+        ),
         (ticket, "com.weixin.info.component_verify_ticket", None),
         (Message::of("unheard_of", &[]), "com.weixin.message.unheard_of", None),
     ] {
@@ -242,7 +282,8 @@ fn the_id_is_the_same_for_a_repeat_and_after_a_restart_and_for_nothing_else() {
     let message = Message::text("hi");
     let user = openid();
     let one = id(&delivered(&first, &app, &message));
-    let same_number = Message::text("hi").raw_field("MsgId", message.get("MsgId").unwrap()).from(&user);
+    let same_number =
+        Message::text("hi").raw_field("MsgId", message.get("MsgId").unwrap()).from(&user);
     let event = Message::event("CLICK").from(&user).text_field("EventKey", "a");
     let ids = [
         one.clone(),
@@ -279,6 +320,10 @@ fn without_a_signing_secret_there_is_no_signature() {
     edge.signal(nix::sys::signal::Signal::SIGHUP);
     edge.assert_count("wxedge_config_reloads_total", &[("result", "ok")], 1.0);
     let request = delivered(&edge, &app, &Message::text("hi"));
-    assert!(!names(&request).iter().any(|name| name.starts_with("webhook")), "{:?}", names(&request));
+    assert!(
+        !names(&request).iter().any(|name| name.starts_with("webhook")),
+        "{:?}",
+        names(&request)
+    );
     assert_eq!(request.json()["MsgType"], Value::from("text"));
 }

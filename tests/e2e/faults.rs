@@ -13,16 +13,28 @@ use crate::edge;
 #[track_caller]
 fn fails(edge: &Edge, outcome: &str, reason: &str) {
     let delivery = edge.wechat().deliver(&Message::text("hi"));
-    assert_eq!((delivery.verdict.clone(), delivery.body()), (Verdict::Acknowledged, &b"success"[..]), "{reason}");
+    assert_eq!(
+        (delivery.verdict.clone(), delivery.body()),
+        (Verdict::Acknowledged, &b"success"[..]),
+        "{reason}"
+    );
     edge.assert_outcomes(&[(outcome, 1)]);
     let failures = "wxedge_upstream_failures_total";
-    assert_eq!(edge.count(failures, &[("account", "main"), ("reason", reason)]), 1.0, "{reason}");
+    assert_eq!(
+        edge.count(failures, &[("account", "main"), ("reason", reason)]),
+        1.0,
+        "{reason}: {:?}",
+        edge.await_log(1)
+    );
     assert_eq!(edge.count(failures, &[]), 1.0, "and no other reason");
     assert_eq!(edge.count("wxedge_callback_duration_seconds_count", &[]), 1.0);
     let line = edge.await_log(1).remove(0);
     assert_eq!((line["outcome"].as_str(), line["reason"].as_str()), (Some(outcome), Some(reason)));
     if outcome == "fallback_error" {
-        assert_eq!(edge.count("wxedge_upstream_duration_seconds_count", &[("account", "main")]), 1.0);
+        assert_eq!(
+            edge.count("wxedge_upstream_duration_seconds_count", &[("account", "main")]),
+            1.0
+        );
     }
 }
 
@@ -111,11 +123,8 @@ fn a_stream_that_trickles_is_cut_at_the_deadline_and_a_flood_at_once() {
 #[test]
 fn late_failures_are_not_counted_twice_and_late_timeouts_end_the_call() {
     let app = App::answering(Answer::hang());
-    let edge = edge()
-        .app(&app)
-        .upstream("deadline_ms = 500")
-        .upstream("late_timeout_s = 1")
-        .start();
+    let edge =
+        edge().app(&app).upstream("deadline_ms = 500").upstream("late_timeout_s = 1").start();
     assert_eq!(edge.wechat().deliver(&Message::text("hi")).verdict, Verdict::Acknowledged);
     edge.assert_count("wxedge_callbacks_in_flight", &[], 0.0);
     edge.assert_count("wxedge_upstream_duration_seconds_count", &[], 1.0);
@@ -128,7 +137,12 @@ fn late_failures_are_not_counted_twice_and_late_timeouts_end_the_call() {
 #[test]
 fn the_app_is_well_again_without_a_restart() {
     let app = App::start();
-    app.script([Answer::reset(), Answer::status(500), Answer::no_answer(), Answer::text("well again")]);
+    app.script([
+        Answer::reset(),
+        Answer::status(500),
+        Answer::no_answer(),
+        Answer::text("well again"),
+    ]);
     let builder: Builder = edge().mode(Mode::Plain).app(&app);
     let edge = builder.start();
     for _ in 0..2 {

@@ -2,13 +2,20 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+mod admin;
 mod admission;
 mod answers;
 mod bounds;
 mod deadlines;
 mod delivery;
+mod events;
 mod faults;
+mod log;
+mod metrics;
 mod money;
+mod outcomes;
+mod process;
+mod reload;
 mod repeats;
 mod replay;
 mod verification;

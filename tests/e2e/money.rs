@@ -7,7 +7,8 @@ use wxedge_tests::wechat::{Mode, Verdict};
 
 use crate::edge;
 
-const EVENTS: [&str; 3] = ["xpay_goods_deliver_notify", "minigame_deliver_goods", "XPAY_coin_pay_notify"];
+const EVENTS: [&str; 3] =
+    ["xpay_goods_deliver_notify", "minigame_deliver_goods", "XPAY_coin_pay_notify"];
 
 #[test]
 fn the_app_s_json_passes_verbatim_and_unencrypted() {
@@ -21,7 +22,8 @@ fn the_app_s_json_passes_verbatim_and_unencrypted() {
         ] {
             app.answer(Answer::new(200, "application/json", body));
             for event in [EVENTS[0], EVENTS[1], "notify_single_waybill_pay"] {
-                let answer = edge.wechat().send(&edge.wechat().seal(&Message::event(event))).unwrap();
+                let answer =
+                    edge.wechat().send(&edge.wechat().seal(&Message::event(event))).unwrap();
                 assert_eq!((answer.status, answer.text()), (200, body), "{mode} {event}");
                 assert!(answer.header("content-type").unwrap().starts_with("application/json"));
             }
@@ -83,7 +85,11 @@ fn an_app_that_is_down_is_asked_again_with_every_delivery_until_it_is_up() {
     edge.assert_outcomes(&[("unavailable", 3)]);
 
     let app = App::start();
-    app.script([Answer::status(503).then_close(), Answer::no_answer(), Answer::json(&json!({"ErrCode": 0}))]);
+    app.script([
+        Answer::status(503).then_close(),
+        Answer::no_answer(),
+        Answer::json(&json!({"ErrCode": 0})),
+    ]);
     let edge = crate::edge().app(&app).start();
     let push = edge.wechat().push(&Message::event(EVENTS[0]));
     assert_eq!(push.deliveries.len(), 3);

@@ -49,7 +49,12 @@ fn a_repeat_after_the_answer_gets_it_again() {
     for mode in Mode::ALL {
         let app = App::start();
         let edge = edge().mode(mode).app(&app).start();
-        for answer in [Answer::text("once"), Answer::taken(), Answer::status(500), Answer::new(200, "a/b", "?")] {
+        for answer in [
+            Answer::text("once"),
+            Answer::taken(),
+            Answer::status(500),
+            Answer::new(200, "a/b", "?"),
+        ] {
             app.answer(answer);
             let message = Message::text("hi");
             let first = edge.wechat().deliver(&message);
@@ -59,7 +64,12 @@ fn a_repeat_after_the_answer_gets_it_again() {
             assert_eq!(first.verdict, second.verdict);
         }
         assert_eq!(app.calls(), 4);
-        edge.assert_outcomes(&[("acknowledged", 2), ("fallback_error", 1), ("joined", 4), ("replied", 1)]);
+        edge.assert_outcomes(&[
+            ("acknowledged", 2),
+            ("fallback_error", 1),
+            ("joined", 4),
+            ("replied", 1),
+        ]);
     }
 }
 

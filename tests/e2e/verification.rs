@@ -89,23 +89,33 @@ fn the_account_s_mode_decides_and_never_the_request() {
         let message = Message::text("hi");
         let sealed = wechat.seal(&message);
         let parameter = |name: &str| {
-            let value = sealed.query.split('&').find_map(|pair| pair.strip_prefix(&format!("{name}=")));
+            let value =
+                sealed.query.split('&').find_map(|pair| pair.strip_prefix(&format!("{name}=")));
             value.unwrap().to_owned()
         };
         let with_query = |query: String| Callback { query, body: sealed.body.clone() };
         let plain = wechat.clone().mode(Mode::Plain).seal(&message);
         let attempts = [
             ("plaintext", plain.clone()),
-            ("plaintext that claims to be encrypted", Callback { query: sealed.query.clone(), ..plain }),
+            (
+                "plaintext that claims to be encrypted",
+                Callback { query: sealed.query.clone(), ..plain },
+            ),
             ("no encrypt_type", with_query(sealed.query.replace("&encrypt_type=aes", ""))),
             ("raw", with_query(sealed.query.replace("encrypt_type=aes", "encrypt_type=raw"))),
             (
                 "only the 3-argument signature",
-                with_query(sealed.query.replace(&format!("&msg_signature={}", parameter("msg_signature")), "")),
+                with_query(
+                    sealed
+                        .query
+                        .replace(&format!("&msg_signature={}", parameter("msg_signature")), ""),
+                ),
             ),
             (
                 "the 3-argument signature in the other's place",
-                with_query(sealed.query.replace(&parameter("msg_signature"), &parameter("signature"))),
+                with_query(
+                    sealed.query.replace(&parameter("msg_signature"), &parameter("signature")),
+                ),
             ),
             ("another timestamp", with_query(sealed.query.replace("timestamp=1", "timestamp=2"))),
             ("another nonce", with_query(sealed.query.replace("nonce=", "nonce=1"))),
@@ -189,7 +199,8 @@ fn a_timestamp_outside_the_window_is_a_replay_in_every_mode() {
     for mode in Mode::ALL {
         let edge = edge().mode(mode).app(&app).start();
         let wechat = edge.wechat();
-        let at = |offset: i64| status(&wechat, &wechat.seal_at(&Message::text("hi"), now_s() + offset));
+        let at =
+            |offset: i64| status(&wechat, &wechat.seal_at(&Message::text("hi"), now_s() + offset));
         // Two seconds of room ahead: the edge looks at its clock a little later than we do.
         assert_eq!([at(-301), at(303), at(-100_000), at(-298), at(299)], [403, 403, 403, 200, 200]);
         edge.assert_outcomes(&[("acknowledged", 2), ("rejected_replay", 3)]);

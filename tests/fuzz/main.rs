@@ -10,6 +10,8 @@
 //!
 //! With coverage guidance, where nightly is at hand: `cargo bolero test -p wxedge-tests parse`.
 
+#![allow(clippy::expect_used, reason = "a test fails by panicking")]
+
 use bolero::check;
 use serde_json::Value;
 use wxedge_wechat::crypto::{AesKey, DecryptError, is_canonical_base64};

@@ -5,6 +5,8 @@
 //! `tests/requirements.txt`. Without it these tests fail; a comparison that was skipped proves
 //! nothing.
 
+#![allow(clippy::expect_used, reason = "a test fails by panicking")]
+
 use std::cell::RefCell;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};

@@ -53,7 +53,9 @@ const FORBIDDEN: [&str; 14] = [
 pub fn search(text: &str) -> Result<(), String> {
     for line in text.lines() {
         let lower = line.to_ascii_lowercase();
-        if let Some(found) = FORBIDDEN.iter().find(|canary| lower.contains(&canary.to_ascii_lowercase())) {
+        if let Some(found) =
+            FORBIDDEN.iter().find(|canary| lower.contains(&canary.to_ascii_lowercase()))
+        {
             return Err(format!("{found:?} in {line:?}"));
         }
     }

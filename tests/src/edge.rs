@@ -234,7 +234,8 @@ impl Builder {
         if self.admin_key {
             text.push_str(&format!("admin_key = {:?}\n", canary::ADMIN_KEY));
         }
-        let lines = |lines: &[String]| lines.iter().map(|line| format!("{line}\n")).collect::<String>();
+        let lines =
+            |lines: &[String]| lines.iter().map(|line| format!("{line}\n")).collect::<String>();
         text.push_str(&lines(&self.listen));
         text.push_str("[runtime]\n");
         if !self.runtime.iter().any(|line| line.starts_with("threads")) {
@@ -458,7 +459,8 @@ impl Edge {
                     (count > 0).then_some((outcome, count))
                 })
                 .collect();
-            let mut expected: Vec<_> = expected.iter().map(|(o, n)| ((*o).to_owned(), *n)).collect();
+            let mut expected: Vec<_> =
+                expected.iter().map(|(o, n)| ((*o).to_owned(), *n)).collect();
             expected.sort();
             if seen == expected {
                 return;
@@ -475,7 +477,8 @@ impl Edge {
     #[must_use]
     pub fn log(&self) -> Vec<Value> {
         let text = self.stdout.text();
-        let json = |line: &str| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line:?}"));
+        let json =
+            |line: &str| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line:?}"));
         text.lines().map(json).collect()
     }
 
@@ -503,7 +506,9 @@ impl Edge {
     /// When it does not.
     #[track_caller]
     pub fn await_stderr(&self, words: &str) {
-        eventually(PATIENCE, &format!("{words:?} on standard error"), || self.stderr().contains(words));
+        eventually(PATIENCE, &format!("{words:?} on standard error"), || {
+            self.stderr().contains(words)
+        });
     }
 
     /// Writes a new configuration into its file. It takes notice at SIGHUP.
@@ -547,7 +552,8 @@ impl Edge {
         if let Some(exit) = self.exit {
             return exit;
         }
-        let exit = eventually_some(patience, "the edge ends", || self.child.try_wait().expect("a child"));
+        let exit =
+            eventually_some(patience, "the edge ends", || self.child.try_wait().expect("a child"));
         self.exit = Some(exit);
         exit
     }
@@ -576,11 +582,17 @@ impl Edge {
         if self.is_running() {
             for target in ["/metrics", "/v1/status"] {
                 let key = format!("Bearer {}", canary::ADMIN_KEY);
-                let answer = http::Connection::open(self.admin, Duration::from_secs(2)).ok().and_then(|mut admin| {
-                    admin.request("GET", target, &[("authorization", &key)], b"").ok()?;
-                    admin.response(Duration::from_secs(2)).ok()
-                });
-                said.push_str(&answer.map(|a| String::from_utf8_lossy(&a.body).into_owned()).unwrap_or_default());
+                let answer = http::Connection::open(self.admin, Duration::from_secs(2))
+                    .ok()
+                    .and_then(|mut admin| {
+                        admin.request("GET", target, &[("authorization", &key)], b"").ok()?;
+                        admin.response(Duration::from_secs(2)).ok()
+                    });
+                said.push_str(
+                    &answer
+                        .map(|a| String::from_utf8_lossy(&a.body).into_owned())
+                        .unwrap_or_default(),
+                );
                 said.push('\n');
             }
             self.end();
@@ -610,7 +622,8 @@ impl Drop for Edge {
         if std::thread::panicking() {
             // The test has failed already; what the edge said may tell why.
             let said = self.said();
-            let sample = |line: &&str| ["#", "wxedge_", "process_"].iter().any(|p| line.starts_with(p));
+            let sample =
+                |line: &&str| ["#", "wxedge_", "process_"].iter().any(|p| line.starts_with(p));
             let tail: Vec<&str> = said.lines().filter(|line| !sample(line)).collect();
             eprint_tail(&tail[tail.len().saturating_sub(40)..]);
             return;

@@ -1,6 +1,10 @@
 //! `fake-wechat`: plays WeChat against a callback URL and says what WeChat would have said. See `tests/README.md`.
 
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "it speaks to the person who typed it")]
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "it speaks to the person who typed it"
+)]
 
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};

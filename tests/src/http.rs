@@ -68,7 +68,8 @@ impl Response {
     /// When it is none.
     #[must_use]
     pub fn json(&self) -> serde_json::Value {
-        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {:?}", self.text()))
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|error| panic!("{error}: {:?}", self.text()))
     }
 }
 
@@ -113,7 +114,8 @@ impl Connection {
         let begun = Instant::now();
         let mut socket = TcpStream::connect_timeout(&address, patience)?;
         socket.set_nodelay(true)?;
-        let name = rustls_pki_types::ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;
+        let name =
+            rustls_pki_types::ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;
         let mut session = rustls::ClientConnection::new(tls, name).map_err(io::Error::other)?;
         while session.is_handshaking() {
             let left = patience.checked_sub(begun.elapsed()).filter(|left| !left.is_zero());
@@ -195,10 +197,13 @@ impl Connection {
         let malformed = || NoAnswer::Malformed(String::from_utf8_lossy(&head).into_owned());
         let text = std::str::from_utf8(&head[..end]).map_err(|_| malformed())?;
         let mut lines = text.split("\r\n");
-        let first = lines.next().and_then(|line| line.strip_prefix("HTTP/1.1 ")).ok_or_else(malformed)?;
+        let first =
+            lines.next().and_then(|line| line.strip_prefix("HTTP/1.1 ")).ok_or_else(malformed)?;
         let status = first.get(..3).and_then(|code| code.parse().ok()).ok_or_else(malformed)?;
         let headers: Option<Vec<_>> = lines
-            .map(|line| line.split_once(':').map(|(k, v)| (k.to_ascii_lowercase(), v.trim().to_owned())))
+            .map(|line| {
+                line.split_once(':').map(|(k, v)| (k.to_ascii_lowercase(), v.trim().to_owned()))
+            })
             .collect();
         Ok((status, headers.ok_or_else(malformed)?))
     }
@@ -314,7 +319,9 @@ impl Connection {
                 self.unread.extend_from_slice(&buffer[..read]);
                 Ok(())
             }
-            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
+            Err(error)
+                if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) =>
+            {
                 Err(NoAnswer::Timeout)
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
@@ -359,6 +366,6 @@ pub fn get(address: SocketAddr, target: &str) -> Response {
 }
 
 /// Where `needle` begins in `haystack`.
-pub(crate) fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
+pub fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
     haystack.windows(needle.len()).position(|window| window == needle)
 }

@@ -14,11 +14,7 @@
 //! Everything blocks and runs on threads: a test reads from top to bottom. Everything is bound to free ports and to
 //! folders of its own, so all tests run side by side. No test sleeps to wait for something: [`eventually`] does.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a test fails by panicking"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 pub mod app;
 pub mod canary;
@@ -30,6 +26,8 @@ pub mod metrics;
 pub mod wechat;
 pub mod xml;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// As long as anything may take that takes no time on an idle machine.
@@ -63,6 +61,45 @@ pub fn eventually_some<T>(
         assert!(begun.elapsed() < patience, "not within {patience:?}: {what}");
         std::thread::sleep(pause);
         pause = (pause * 2).min(Duration::from_millis(50));
+    }
+}
+
+/// Measures how long the machine keeps threads waiting that want to run, so that tests of deadlines can tell a slow edge
+/// from a busy machine.
+#[derive(Debug)]
+pub struct Ruler {
+    worst_us: Arc<AtomicU64>,
+    over: Arc<AtomicBool>,
+}
+
+impl Ruler {
+    /// Begins to measure.
+    #[must_use]
+    pub fn start() -> Ruler {
+        let ruler = Ruler { worst_us: Arc::default(), over: Arc::default() };
+        let (worst_us, over) = (ruler.worst_us.clone(), ruler.over.clone());
+        thread(move || {
+            let pause = Duration::from_millis(2);
+            while !over.load(Ordering::Relaxed) {
+                let begun = Instant::now();
+                std::thread::sleep(pause);
+                let late = begun.elapsed().saturating_sub(pause);
+                worst_us.fetch_max(late.as_micros() as u64, Ordering::Relaxed);
+            }
+        });
+        ruler
+    }
+
+    /// The longest that a thread had to wait until now.
+    #[must_use]
+    pub fn worst(&self) -> Duration {
+        Duration::from_micros(self.worst_us.load(Ordering::Relaxed))
+    }
+}
+
+impl Drop for Ruler {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Relaxed);
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::canary;
 
@@ -117,26 +117,24 @@ impl Message {
     #[must_use]
     pub fn to_xml(&self) -> Vec<u8> {
         let line = |Field { name, text, form }: &Field| match form {
-            Form::Text => format!("<{name}><![CDATA[{}]]></{name}>\n", text.replace("]]>", "]]]]><![CDATA[>")),
+            Form::Text => {
+                format!("<{name}><![CDATA[{}]]></{name}>\n", text.replace("]]>", "]]]]><![CDATA[>"))
+            }
             Form::Raw => format!("<{name}>{text}</{name}>\n"),
         };
         let fields: String = self.fields.iter().map(line).collect();
         format!("<xml>{fields}</xml>").into_bytes()
     }
 
-    /// As JSON, which mini programs may choose. Raw fields are written as they are.
-    ///
-    /// # Panics
-    /// When a raw field is no JSON.
+    /// As JSON, which mini programs may choose. Raw fields are written as they are: numbers keep all their digits.
     #[must_use]
     pub fn to_json(&self) -> Vec<u8> {
-        let value = |field: &Field| match field.form {
-            Form::Text => Value::from(field.text.as_str()),
-            Form::Raw => serde_json::from_str(&field.text).expect("a raw field in JSON"),
+        let member = |Field { name, text, form }: &Field| match form {
+            Form::Text => format!("{}:{}", Value::from(name.as_str()), Value::from(text.as_str())),
+            Form::Raw => format!("{}:{text}", Value::from(name.as_str())),
         };
-        let object: Map<String, Value> =
-            self.fields.iter().map(|field| (field.name.clone(), value(field))).collect();
-        Value::Object(object).to_string().into_bytes()
+        let members: Vec<String> = self.fields.iter().map(member).collect();
+        format!("{{{}}}", members.join(",")).into_bytes()
     }
 }
 

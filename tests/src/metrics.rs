@@ -19,7 +19,9 @@ impl Metrics {
     #[must_use]
     pub fn parse(text: &str) -> Metrics {
         let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
-        Metrics(lines.map(|line| Sample::parse(line).unwrap_or_else(|| panic!("{line:?}"))).collect())
+        Metrics(
+            lines.map(|line| Sample::parse(line).unwrap_or_else(|| panic!("{line:?}"))).collect(),
+        )
     }
 
     /// The sum of all series of `name` that have these labels; `None` when there is no such series.

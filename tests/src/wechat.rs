@@ -307,10 +307,13 @@ impl Wechat {
     pub fn verify(&self) -> Delivery {
         let echostr = unique().to_string();
         let begun = Instant::now();
-        let result = self.exchange("GET", &self.sealing(now_s(), |s| s.verification(&echostr)), b"");
+        let result =
+            self.exchange("GET", &self.sealing(now_s(), |s| s.verification(&echostr)), b"");
         let took = begun.elapsed();
         let verdict = match &result {
-            Ok(response) if response.status == 200 && response.body == echostr.as_bytes() => Verdict::Acknowledged,
+            Ok(response) if response.status == 200 && response.body == echostr.as_bytes() => {
+                Verdict::Acknowledged
+            }
             Ok(response) => Verdict::BadReply(format!("{} without the echostr", response.status)),
             Err(fault) => fault.verdict(),
         };
@@ -342,6 +345,7 @@ impl Wechat {
     /// Any bytes in a message's place.
     #[must_use]
     pub fn seal_bytes(&self, message: &[u8], openid: &str, timestamp: i64) -> Callback {
+        let openid = &percent_encoded(openid);
         self.sealing(timestamp, |sealing| match self.mode {
             Mode::Plain => sealing.plain(openid, message),
             Mode::Compatible => sealing.compatible(self.format, openid, message),
@@ -356,7 +360,14 @@ impl Wechat {
         let nonce = unique.to_string();
         let mut random = [b'0'; 16];
         random.copy_from_slice(format!("{unique:016x}").as_bytes());
-        seal(&Sealing { token: &self.token, appid: &self.appid, key: &key, timestamp, nonce: &nonce, random })
+        seal(&Sealing {
+            token: &self.token,
+            appid: &self.appid,
+            key: &key,
+            timestamp,
+            nonce: &nonce,
+            random,
+        })
     }
 
     /// Sends a callback as it is and returns what comes back, unjudged.
@@ -418,7 +429,8 @@ impl Wechat {
             "{method} {target}?{query} HTTP/1.1\r\nUser-Agent: Mozilla/4.0\r\nAccept: */*\r\nHost: {host}\r\nPragma: no-cache\r\n"
         );
         if method != "GET" {
-            request.push_str(&format!("Content-Length: {}\r\nContent-Type: text/xml\r\n", body.len()));
+            request
+                .push_str(&format!("Content-Length: {}\r\nContent-Type: text/xml\r\n", body.len()));
         }
         request.push_str("Connection: Keep-Alive\r\n\r\n");
         let mut bytes = request.into_bytes();
@@ -429,6 +441,17 @@ impl Wechat {
     fn in_ledger<T>(&self, act: impl FnOnce(&mut Ledger) -> T) -> T {
         act(&mut self.ledger.lock().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+/// As it stands in a query.
+fn percent_encoded(text: &str) -> String {
+    let byte = |byte: u8| match byte {
+        b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
+            char::from(byte).to_string()
+        }
+        other => format!("%{other:02X}"),
+    };
+    text.bytes().map(byte).collect()
 }
 
 /// Why nothing came back.

@@ -45,7 +45,9 @@ impl Element {
             }
         }
         match (open.pop(), open.len()) {
-            (Some(mut document), 0) if document.children.len() == 1 && document.text.trim().is_empty() => {
+            (Some(mut document), 0)
+                if document.children.len() == 1 && document.text.trim().is_empty() =>
+            {
                 document.children.pop().ok_or_else(|| "no root".to_owned())
             }
             _ => Err("not one closed root".to_owned()),
@@ -81,9 +83,16 @@ mod tests {
         assert_eq!(element.at("A"), Some("1]]>2"));
         assert_eq!(element.at("B/C"), Some("3"));
         assert_eq!(element.at("B/D"), None);
-        for broken in
-            ["", "success", "<xml>", "<xml></xm>", "<xml/><xml/>", "<xml></xml>a", "<xml>\u{1}</xml>", "{}"]
-        {
+        for broken in [
+            "",
+            "success",
+            "<xml>",
+            "<xml></xm>",
+            "<xml/><xml/>",
+            "<xml></xml>a",
+            "<xml>\u{1}</xml>",
+            "{}",
+        ] {
             assert!(Element::parse(broken).is_err(), "{broken}");
         }
     }

@@ -59,7 +59,11 @@ pub fn source(session: &ServerSession, peer: IpAddr, trusted_proxies: &[IpNet]) 
     source
 }
 
-async fn read_body(session: &mut ServerSession, max: usize, read_by: Instant) -> Result<Bytes, Rejection> {
+async fn read_body(
+    session: &mut ServerSession,
+    max: usize,
+    read_by: Instant,
+) -> Result<Bytes, Rejection> {
     let too_large = Rejection::new(Outcome::RejectedSize, "body");
     let announced = session.req_header().headers.get(http::header::CONTENT_LENGTH);
     let announced = announced.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
@@ -69,7 +73,9 @@ async fn read_body(session: &mut ServerSession, max: usize, read_by: Instant) ->
     if session.is_body_empty() {
         return Ok(Bytes::new());
     }
-    if session.get_header(http::header::EXPECT).is_some() && session.write_continue_response().await.is_err() {
+    if session.get_header(http::header::EXPECT).is_some()
+        && session.write_continue_response().await.is_err()
+    {
         return Err(Rejection::new(Outcome::ClientGone, "body"));
     }
     let mut whole = BytesMut::new();

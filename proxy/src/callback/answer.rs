@@ -1,7 +1,7 @@
 //! Stage 7: what WeChat gets, by the deadline, whatever the app does.
 
-use super::dedupe::{Claimed, Flight};
 use super::decrypt::Clear;
+use super::dedupe::{Claimed, Flight};
 use super::normalize::normalize;
 use super::record::{Notes, Record};
 use super::{Facts, Rejection, remember};
@@ -14,9 +14,9 @@ use bytes::Bytes;
 use pingora::ErrorType;
 use pingora::protocols::http::ServerSession;
 use pingora_timeout::fast_timeout::fast_sleep;
+use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::future::Future;
 use std::time::{Duration, Instant};
 use wxedge_wechat::envelope::Seal;
 use wxedge_wechat::message::{Class, Format, Message};
@@ -93,7 +93,8 @@ impl First<'_> {
                 Box::pin(async move { echoed })
             }
             App::Http(upstream) => {
-                let delivery = normalize(&account, self.message, &self.clear.message, self.facts, 1, left);
+                let delivery =
+                    normalize(&account, self.message, &self.clear.message, self.facts, 1, left);
                 let upstream = upstream.clone();
                 Box::pin(async move {
                     let begun = Instant::now();
@@ -106,7 +107,11 @@ impl First<'_> {
     }
 
     /// What the app's answer, or its failure, means for WeChat.
-    pub fn judge(&self, result: Result<AppAnswer, Failure>, notes: &mut Notes) -> (Outcome, Response) {
+    pub fn judge(
+        &self,
+        result: Result<AppAnswer, Failure>,
+        notes: &mut Notes,
+    ) -> (Outcome, Response) {
         let answer = match result {
             Ok(answer) if (200..300).contains(&answer.status) => answer,
             Ok(answer) => return self.failed(Failure::Status(answer.status), answer.body, notes),
@@ -148,7 +153,9 @@ impl First<'_> {
     fn fall_back(&self, outcome: Outcome) -> (Outcome, Response) {
         match self.message.class() {
             Class::Conversation | Class::NoContent => (outcome, acknowledge(self.message)),
-            Class::Verbatim => (Outcome::Unavailable, Response::empty(Outcome::Unavailable.status())),
+            Class::Verbatim => {
+                (Outcome::Unavailable, Response::empty(Outcome::Unavailable.status()))
+            }
         }
     }
 
@@ -202,7 +209,9 @@ pub async fn join(
 pub fn acknowledge(message: &Message<'_>) -> Response {
     let body = Bytes::from_static(message.acknowledgement());
     match message.class() {
-        Class::Verbatim => Response { content_type: "application/json", ..Response::text(200, body) },
+        Class::Verbatim => {
+            Response { content_type: "application/json", ..Response::text(200, body) }
+        }
         Class::Conversation | Class::NoContent => Response::text(200, body),
     }
 }
@@ -217,7 +226,8 @@ fn typed(format: Format, body: Vec<u8>) -> Response {
 
 fn deadline(account: &Account, message: &Message<'_>, arrival: Arrival) -> Instant {
     let upstream = &account.config.upstream;
-    arrival.first_byte + if message.is_minigame() { upstream.deadline_minigame } else { upstream.deadline }
+    arrival.first_byte
+        + if message.is_minigame() { upstream.deadline_minigame } else { upstream.deadline }
 }
 
 /// Resolves when the client has left; never when it waits as it should.
@@ -235,8 +245,10 @@ async fn gone(session: &mut ServerSession) {
 fn echo(message: &Message<'_>) -> AppAnswer {
     let field = |name| message.get(name).unwrap_or_default();
     let reply = match message.kind().label() {
-        "text" => serde_json::json!({"msgtype": "text", "text": {"content": field("Content")}}).to_string(),
-        "image" => serde_json::json!({"msgtype": "image", "image": {"media_id": field("MediaId")}}).to_string(),
+        "text" => serde_json::json!({"msgtype": "text", "text": {"content": field("Content")}})
+            .to_string(),
+        "image" => serde_json::json!({"msgtype": "image", "image": {"media_id": field("MediaId")}})
+            .to_string(),
         _ => String::new(),
     };
     AppAnswer { status: 200, content_type: Some("application/json".to_owned()), body: reply.into() }

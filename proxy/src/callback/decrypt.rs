@@ -1,7 +1,7 @@
 //! Stage 3: what did they say? All failures look the same from outside.
 
-use super::verify::Verified;
 use super::Rejection;
+use super::verify::Verified;
 use crate::account::Account;
 use crate::outcome::Outcome;
 use std::borrow::Cow;

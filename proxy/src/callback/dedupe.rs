@@ -119,14 +119,16 @@ impl Dedupe {
         let mut stale = Vec::new();
         let mut order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
         while let Some((oldest, bytes)) = order.answers.front().copied()
-            && (now.duration_since(oldest.since) > limits::DEDUPE_ANSWER || order.answer_bytes > limits::DEDUPE_ANSWER_BYTES)
+            && (now.duration_since(oldest.since) > limits::DEDUPE_ANSWER
+                || order.answer_bytes > limits::DEDUPE_ANSWER_BYTES)
         {
             order.answers.pop_front();
             order.answer_bytes -= bytes;
             stale.push(oldest);
         }
         while let Some(oldest) = order.entries.front().copied()
-            && (now.duration_since(oldest.since) > self.kept || order.entries.len() >= limits::DEDUPE_ENTRIES)
+            && (now.duration_since(oldest.since) > self.kept
+                || order.entries.len() >= limits::DEDUPE_ENTRIES)
         {
             order.entries.pop_front();
             forgotten.push(oldest);
@@ -161,7 +163,9 @@ impl Drop for Claimed {
     fn drop(&mut self) {
         if self.flight.landed.get().is_none() {
             let claim = self.remembered.claim;
-            self.dedupe.messages.remove_if(&self.remembered.identity, |_, slot| slot.claim == claim);
+            self.dedupe
+                .messages
+                .remove_if(&self.remembered.identity, |_, slot| slot.claim == claim);
             self.flight.land(None);
         }
     }

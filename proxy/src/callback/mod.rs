@@ -24,17 +24,23 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use wxedge_wechat::message::Message;
 
 /// Handles one callback: every stage in order, one answer, one outcome.
-pub async fn handle(edge: &Arc<Edge>, account: &Arc<Account>, session: &mut ServerSession, arrival: Arrival) {
+pub async fn handle(
+    edge: &Arc<Edge>,
+    account: &Arc<Account>,
+    session: &mut ServerSession,
+    arrival: Arrival,
+) {
     let source = admit::source(session, arrival.peer, &edge.config().listen.trusted_proxies);
     let random = Random::draw();
     let mut record = Record::begin(edge, account, arrival, source, random.request_id());
-    let (outcome, response) = match stages(edge, account, session, arrival, &random, &mut record).await {
-        Ok(ended) => ended,
-        Err(rejection) => {
-            record.notes().reason = rejection.reason;
-            (rejection.outcome, rejection.response())
-        }
-    };
+    let (outcome, response) =
+        match stages(edge, account, session, arrival, &random, &mut record).await {
+            Ok(ended) => ended,
+            Err(rejection) => {
+                record.notes().reason = rejection.reason;
+                (rejection.outcome, rejection.response())
+            }
+        };
     let sent = response.body.len();
     let outcome = match outcome {
         Outcome::ClientGone => outcome,
@@ -53,7 +59,8 @@ async fn stages(
     random: &Random,
     record: &mut Record,
 ) -> Result<(Outcome, Response), Rejection> {
-    let place = InFlight::enter(account).ok_or(Rejection::new(Outcome::Unavailable, "max_in_flight"))?;
+    let place =
+        InFlight::enter(account).ok_or(Rejection::new(Outcome::Unavailable, "max_in_flight"))?;
     let request = admit::admit(account, session, arrival, record.source()).await?;
     record.read(request.body.len());
     let now_s = unix_now_s();
@@ -63,7 +70,8 @@ async fn stages(
     }
     let verified = verify::verify(account, &request, now_s)?;
     let clear = decrypt::decrypt(account, verified)?;
-    let message = Message::parse(&clear.message).map_err(|e| Rejection::new(Outcome::RejectedMalformed, e.reason()))?;
+    let message = Message::parse(&clear.message)
+        .map_err(|e| Rejection::new(Outcome::RejectedMalformed, e.reason()))?;
     let identity = message.identity(&account.config.appid);
     let facts = Facts { now_s, ce_id: identity.to_string(), random: random.clone() };
     record.parsed(&message, &facts.ce_id);
@@ -71,7 +79,8 @@ async fn stages(
         Claim::Answered => Ok((Outcome::Joined, answer::acknowledge(&message))),
         Claim::Again(flight) => answer::join(account, session, arrival, &message, &flight).await,
         Claim::First(claimed) => {
-            let first = answer::First { edge, account, message: &message, clear: &clear, facts: &facts };
+            let first =
+                answer::First { edge, account, message: &message, clear: &clear, facts: &facts };
             first.answer(session, arrival, claimed, place, record).await
         }
     }

@@ -5,10 +5,8 @@ use crate::account::Account;
 use crate::config::{BodyFormat, SigningKey};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use bytes::Bytes;
 use chrono::{DateTime, Datelike, SecondsFormat};
 use hmac::{Hmac, KeyInit, Mac};
-use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode};
 use sha2::Sha256;
 use std::time::Duration;
@@ -20,11 +18,14 @@ use wxedge_wechat::signature::sign;
 pub struct Delivery {
     /// Added to the app's URL: the plaintext-mode query of XML mode.
     pub query: Option<String>,
-    /// Everything but `host`, `authorization` and `content-length`.
-    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// Lines that end in CR LF: everything but `host`, `authorization` and `content-length`.
+    pub headers: String,
     /// The body.
-    pub body: Bytes,
+    pub body: Vec<u8>,
 }
+
+/// The lines of a usual message fit.
+const HEADER_BYTES: usize = 768;
 
 /// Makes the request for a message. `attempt` counts from 1, `left` is how long the app has.
 pub fn normalize(
@@ -39,77 +40,45 @@ pub fn normalize(
     let event = Event::of(account, message, facts);
     let (content_type, body) = match (upstream.format, message.format()) {
         (BodyFormat::Json, _) => ("application/json; charset=utf-8", data(message)),
-        (BodyFormat::CloudEvents, _) => ("application/cloudevents+json; charset=utf-8", event.structured(message)),
+        (BodyFormat::CloudEvents, _) => {
+            ("application/cloudevents+json; charset=utf-8", event.structured(message))
+        }
         (BodyFormat::Xml, Format::Xml) => ("text/xml; charset=utf-8", clear.to_vec()),
         (BodyFormat::Xml, Format::Json) => ("application/json; charset=utf-8", clear.to_vec()),
     };
-    let body = Bytes::from(body);
-    let mut headers = Headers::new();
-    headers.put(CONTENT_TYPE, content_type);
+    let mut headers = Headers(String::with_capacity(HEADER_BYTES));
+    headers.put("content-type", content_type);
     event.headers(&mut headers);
-    headers.put(IDEMPOTENCY_KEY, &facts.ce_id);
-    headers.put(X_WXEDGE_ACCOUNT, &account.config.name);
-    headers.put_number(X_WXEDGE_ATTEMPT, attempt);
-    headers.put_number(X_WXEDGE_DEADLINE_MS, left.as_millis());
-    headers.put_with(TRACEPARENT, |values| facts.random.write_traceparent(values));
+    headers.put("idempotency-key", &facts.ce_id);
+    headers.put("x-wxedge-account", &account.config.name);
+    headers.put_number("x-wxedge-attempt", attempt);
+    headers.put_number("x-wxedge-deadline-ms", left.as_millis());
+    headers.put_with("traceparent", |line| facts.random.write_traceparent(line));
     if let Some(key) = &upstream.signing_secret {
         sign_webhook(&mut headers, key, &facts.ce_id, facts.now_s, &body);
     }
-    let query = (upstream.format == BodyFormat::Xml).then(|| plaintext_query(account, message, facts));
-    Delivery { query, headers: headers.finish(), body }
+    let query =
+        (upstream.format == BodyFormat::Xml).then(|| plaintext_query(account, message, facts));
+    Delivery { query, headers: headers.0, body }
 }
 
-const CE_SPECVERSION: HeaderName = HeaderName::from_static("ce-specversion");
-const CE_ID: HeaderName = HeaderName::from_static("ce-id");
-const CE_SOURCE: HeaderName = HeaderName::from_static("ce-source");
-const CE_TYPE: HeaderName = HeaderName::from_static("ce-type");
-const CE_SUBJECT: HeaderName = HeaderName::from_static("ce-subject");
-const CE_TIME: HeaderName = HeaderName::from_static("ce-time");
-const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
-const X_WXEDGE_ACCOUNT: HeaderName = HeaderName::from_static("x-wxedge-account");
-const X_WXEDGE_ATTEMPT: HeaderName = HeaderName::from_static("x-wxedge-attempt");
-const X_WXEDGE_DEADLINE_MS: HeaderName = HeaderName::from_static("x-wxedge-deadline-ms");
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
-const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
-const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
-const WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
-
-/// Headers whose values share one buffer.
-struct Headers {
-    values: String,
-    ends: Vec<(HeaderName, usize)>,
-}
+/// Header lines. Values are percent-encoded, hexadecimal, numbers or from the configuration's narrow alphabets, so
+/// that none ends its line.
+struct Headers(String);
 
 impl Headers {
-    fn new() -> Headers {
-        Headers { values: String::with_capacity(512), ends: Vec::with_capacity(16) }
+    fn put(&mut self, name: &str, value: &str) {
+        self.put_with(name, |line| line.push_str(value));
     }
 
-    fn put(&mut self, name: HeaderName, value: &str) {
-        self.put_with(name, |values| values.push_str(value));
-    }
-
-    fn put_number(&mut self, name: HeaderName, value: impl itoa::Integer) {
+    fn put_number(&mut self, name: &str, value: impl itoa::Integer) {
         self.put(name, itoa::Buffer::new().format(value));
     }
 
-    fn put_with(&mut self, name: HeaderName, write: impl FnOnce(&mut String)) {
-        write(&mut self.values);
-        self.ends.push((name, self.values.len()));
-    }
-
-    fn finish(self) -> Vec<(HeaderName, HeaderValue)> {
-        let values = Bytes::from(self.values);
-        let mut headers = Vec::with_capacity(self.ends.len());
-        let mut begin = 0;
-        for (name, end) in self.ends {
-            // Values are percent-encoded, hexadecimal or from the configuration's narrow alphabets.
-            if let Ok(value) = HeaderValue::from_maybe_shared(values.slice(begin..end)) {
-                headers.push((name, value));
-            }
-            begin = end;
-        }
-        headers
+    fn put_with(&mut self, name: &str, write: impl FnOnce(&mut String)) {
+        self.0.extend([name, ": "]);
+        write(&mut self.0);
+        self.0.push_str("\r\n");
     }
 }
 
@@ -135,15 +104,15 @@ impl<'a> Event<'a> {
 
     /// Binary mode.
     fn headers(&self, headers: &mut Headers) {
-        headers.put(CE_SPECVERSION, "1.0");
-        headers.put(CE_ID, self.id);
-        headers.put_with(CE_SOURCE, |values| values.extend(["/wechat/", self.appid]));
-        headers.put_with(CE_TYPE, |values| percent_encode(values, &self.kind));
+        headers.put("ce-specversion", "1.0");
+        headers.put("ce-id", self.id);
+        headers.put_with("ce-source", |line| line.extend(["/wechat/", self.appid]));
+        headers.put_with("ce-type", |line| percent_encode(line, &self.kind));
         if let Some(subject) = self.subject {
-            headers.put_with(CE_SUBJECT, |values| percent_encode(values, subject));
+            headers.put_with("ce-subject", |line| percent_encode(line, subject));
         }
         if let Some(time) = &self.time {
-            headers.put(CE_TIME, time);
+            headers.put("ce-time", time);
         }
     }
 
@@ -196,12 +165,12 @@ fn sign_webhook(headers: &mut Headers, key: &SigningKey, id: &str, now_s: i64, b
     mac.update(id.as_bytes());
     mac.update(format!(".{now_s}.").as_bytes());
     mac.update(body);
-    headers.put(WEBHOOK_ID, id);
-    headers.put_number(WEBHOOK_TIMESTAMP, now_s);
+    headers.put("webhook-id", id);
+    headers.put_number("webhook-timestamp", now_s);
     let signature = mac.finalize().into_bytes();
-    headers.put_with(WEBHOOK_SIGNATURE, |values| {
-        values.push_str("v1,");
-        STANDARD.encode_string(signature, values);
+    headers.put_with("webhook-signature", |line| {
+        line.push_str("v1,");
+        STANDARD.encode_string(signature, line);
     });
 }
 
@@ -213,6 +182,7 @@ fn percent_encode(out: &mut String, text: &str) {
 
 /// `2023-11-14T22:13:20Z`; nothing for times that RFC 3339 cannot write, before the year 0 or after 9999.
 fn rfc3339(unix_s: i64) -> Option<String> {
-    let time = DateTime::from_timestamp(unix_s, 0).filter(|time| (0..=9_999).contains(&time.year()))?;
+    let time =
+        DateTime::from_timestamp(unix_s, 0).filter(|time| (0..=9_999).contains(&time.year()))?;
     Some(time.to_rfc3339_opts(SecondsFormat::Secs, true))
 }

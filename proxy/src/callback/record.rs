@@ -79,7 +79,8 @@ impl Record {
         request_id: String,
     ) -> Record {
         account.metrics.last_received.set(super::unix_now_s());
-        let unlisted = account.config.source_ip == SourceIp::Report && !admit::is_listed(account, source);
+        let unlisted =
+            account.config.source_ip == SourceIp::Report && !admit::is_listed(account, source);
         let reason = if unlisted { "source_unlisted" } else { "" };
         Record {
             edge: edge.clone(),

@@ -30,7 +30,11 @@ pub enum Verified<'a> {
 ///
 /// # Errors
 /// `rejected_signature`, `rejected_replay`; `rejected_malformed` when the envelope is no XML or JSON.
-pub fn verify<'a>(account: &Account, request: &'a Request, now_s: i64) -> Result<Verified<'a>, Rejection> {
+pub fn verify<'a>(
+    account: &Account,
+    request: &'a Request,
+    now_s: i64,
+) -> Result<Verified<'a>, Rejection> {
     let query = Query::parse(&request.query).map_err(|error| unsigned(error.reason()))?;
     match account.config.mode {
         Mode::Plain => {

@@ -33,7 +33,11 @@ pub fn check(header: &[u8]) -> Result<(), Reason> {
         // The few names that matter differ in length from most others, which is looked at first.
         if name.eq_ignore_ascii_case(b"host") {
             hosts += 1;
-            if value.is_empty() || value.contains(&b'/') || value.contains(&b'@') || value.contains(&b',') {
+            if value.is_empty()
+                || value.contains(&b'/')
+                || value.contains(&b'@')
+                || value.contains(&b',')
+            {
                 return Err("host");
             }
         } else if name.eq_ignore_ascii_case(b"content-length") {

@@ -21,7 +21,11 @@ use tokio::sync::watch;
 /// What serves the requests of a listener.
 pub trait App: Send + Sync + 'static {
     /// Answers one request whose header is complete and well framed.
-    fn respond(self: &Arc<Self>, session: &mut ServerSession, arrival: Arrival) -> impl Future<Output = ()> + Send;
+    fn respond(
+        self: &Arc<Self>,
+        session: &mut ServerSession,
+        arrival: Arrival,
+    ) -> impl Future<Output = ()> + Send;
 
     /// A request ended before it could be told what it is about; `status` is what its sender gets.
     fn unrouted(&self, status: u16, reason: &'static str, peer: IpAddr);
@@ -95,7 +99,12 @@ impl Response {
 pub struct WriteError;
 
 /// Serves a connection until it ends, goes idle, or the edge drains.
-pub async fn serve<A: App>(app: Arc<A>, stream: Stream, peer: IpAddr, mut drain: watch::Receiver<bool>) {
+pub async fn serve<A: App>(
+    app: Arc<A>,
+    stream: Stream,
+    peer: IpAddr,
+    mut drain: watch::Receiver<bool>,
+) {
     let meter = Arc::new(Meter::new());
     let mut stream: Stream = Box::new(Metered::new(stream, meter.clone()));
     let mut draining = pin!(async move {
@@ -113,7 +122,9 @@ pub async fn serve<A: App>(app: Arc<A>, stream: Stream, peer: IpAddr, mut drain:
         };
         let first_byte = meter.first_byte().unwrap_or_else(Instant::now);
         let refused = match read {
-            Header::Complete => framing::check(&session.to_h1_raw()).err().map(|reason| (400, reason)),
+            Header::Complete => {
+                framing::check(&session.to_h1_raw()).err().map(|reason| (400, reason))
+            }
             Header::Refused(reason) => Some((400, reason)),
             Header::Late => Some((408, "header_timeout")),
             Header::Closed => return,
@@ -129,7 +140,8 @@ pub async fn serve<A: App>(app: Arc<A>, stream: Stream, peer: IpAddr, mut drain:
         let last = request == limits::KEEPALIVE_REQUESTS;
         session.set_keepalive((!last).then_some(limits::KEEPALIVE_TIMEOUT.as_secs()));
         app.respond(&mut session, Arrival { first_byte, peer }).await;
-        match session.finish().await {
+        // Boxed: it drains what a refused request left unread, is large, and every waiting connection would be as large.
+        match Box::pin(session.finish()).await {
             Ok(Some(reusable)) => match reusable.into_parts() {
                 (next, None) => stream = next,
                 // Bytes after the body: nobody asked for pipelining.

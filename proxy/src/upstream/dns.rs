@@ -35,7 +35,9 @@ impl Name {
             host: host.to_owned(),
             port,
             literal: literal.is_some(),
-            addresses: ArcSwapOption::from_pointee(literal.map(|ip| vec![SocketAddr::new(ip, port)])),
+            addresses: ArcSwapOption::from_pointee(
+                literal.map(|ip| vec![SocketAddr::new(ip, port)]),
+            ),
             lookup: Mutex::new(Lookup { running: false, ended: None }),
             finished: Notify::new(),
         }
@@ -77,7 +79,9 @@ impl Name {
             // In tokio's blocking pool: the system's resolver, with /etc/hosts and nsswitch.
             let found = tokio::net::lookup_host((name.host.as_str(), name.port)).await;
             match found.map(Iterator::collect::<Vec<_>>) {
-                Ok(addresses) if !addresses.is_empty() => name.addresses.store(Some(Arc::new(addresses))),
+                Ok(addresses) if !addresses.is_empty() => {
+                    name.addresses.store(Some(Arc::new(addresses)))
+                }
                 Ok(_) => log::warn!("{} has no address", name.host),
                 Err(error) => log::warn!("{} does not resolve: {error}", name.host),
             }

@@ -31,8 +31,16 @@ pub enum Failure {
 
 impl Failure {
     /// The names in metrics, in the order of [`Failure::index`].
-    pub const REASONS: [&'static str; 8] =
-        ["dns", "dns_timeout", "connect", "connect_timeout", "timeout", "status", "invalid", "reset"];
+    pub const REASONS: [&'static str; 8] = [
+        "dns",
+        "dns_timeout",
+        "connect",
+        "connect_timeout",
+        "timeout",
+        "status",
+        "invalid",
+        "reset",
+    ];
 
     /// The name in metrics, logs and events.
     pub fn reason(&self) -> &'static str {

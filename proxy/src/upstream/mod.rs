@@ -10,15 +10,16 @@ pub use failure::Failure;
 use crate::callback::normalize::Delivery;
 use crate::config;
 use crate::limits;
-use bytes::Bytes;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use http::{HeaderMap, HeaderValue, Method, Request, Uri, header};
-use http_body_util::Full;
+use bytes::Bytes;
+use connection::Connection;
+use percent_encoding::percent_decode_str;
 use pingora_timeout::fast_timeout::fast_timeout;
 use pool::Pool;
+use std::borrow::Cow;
 use std::time::Duration;
-use url::Url;
+use url::{Position, Url};
 
 /// A complete answer of the app, whatever its status.
 #[derive(Debug, Clone)]
@@ -35,10 +36,10 @@ pub struct AppAnswer {
 #[derive(Debug)]
 pub struct Upstream {
     pool: Pool,
-    host: HeaderValue,
-    /// `user:password@` of the URL, as HTTP wants it.
-    authorization: Option<HeaderValue>,
-    target: Uri,
+    /// Path and query of the URL.
+    target: String,
+    /// `host`, and `authorization` for the `user:password@` of the URL, as lines.
+    headers: Redacted,
     late_timeout: Duration,
 }
 
@@ -50,16 +51,11 @@ impl Upstream {
     pub fn new(url: &Url, settings: &config::Upstream) -> Result<Upstream, Failure> {
         let name = url.host_str().ok_or(Failure::Dns)?;
         let port = url.port_or_known_default().ok_or(Failure::Dns)?;
-        let host = match url.port() {
-            Some(port) => format!("{name}:{port}"),
-            None => name.to_owned(),
-        };
+        let host = &url[Position::BeforeHost..Position::AfterPort];
         Ok(Upstream {
             pool: Pool::new(url, name, port, settings)?,
-            host: HeaderValue::try_from(host).map_err(|_| Failure::Dns)?,
-            authorization: authorization(url)?,
-            target: Uri::try_from(&url[url::Position::BeforePath..url::Position::AfterQuery])
-                .map_err(|_| Failure::Connect)?,
+            target: url[Position::BeforePath..Position::AfterQuery].to_owned(),
+            headers: Redacted(format!("host: {host}\r\n{}", authorization(url))),
             late_timeout: settings.late_timeout,
         })
     }
@@ -72,56 +68,57 @@ impl Upstream {
     /// # Errors
     /// Why there is no complete answer.
     pub async fn call(&self, delivery: Delivery) -> Result<AppAnswer, Failure> {
-        match fast_timeout(self.late_timeout, self.send(&delivery)).await {
+        let request = self.request(&delivery);
+        drop(delivery);
+        match fast_timeout(self.late_timeout, self.send(&request)).await {
             Ok(result) => result,
             Err(_elapsed) => Err(Failure::Timeout),
         }
     }
 
-    async fn send(&self, delivery: &Delivery) -> Result<AppAnswer, Failure> {
+    async fn send(&self, request: &[u8]) -> Result<AppAnswer, Failure> {
         // Waits for its turn when the app has all the connections it may have; the caller's deadline bounds that.
         let _turn = self.pool.turn().await;
         if let Some(mut reused) = self.pool.take_idle() {
-            match reused.exchange(self.request(delivery)?).await {
+            match reused.exchange(request).await {
                 Ok(answer) => return Ok(self.settle(reused, answer)),
                 Err(failure) if reused.answered() => return Err(failure),
                 Err(_stale) => {}
             }
         }
-        let mut fresh = self.pool.connect().await?;
-        let answer = fresh.exchange(self.request(delivery)?).await?;
+        // Boxed: it is large and rare, and would make every call as large.
+        let mut fresh = Box::pin(self.pool.connect()).await?;
+        let answer = fresh.exchange(request).await?;
         Ok(self.settle(fresh, answer))
     }
 
-    fn settle(
-        &self,
-        connection: connection::Connection,
-        (parts, body): (http::response::Parts, Bytes),
-    ) -> AppAnswer {
+    fn settle(&self, connection: Connection, answer: AppAnswer) -> AppAnswer {
         self.pool.give_back(connection);
-        let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        AppAnswer { status: parts.status.as_u16(), content_type: content_type.map(str::to_owned), body }
+        answer
     }
 
-    fn request(&self, delivery: &Delivery) -> Result<Request<Full<Bytes>>, Failure> {
+    /// The request as it goes over the wire.
+    fn request(&self, delivery: &Delivery) -> Vec<u8> {
         let target = match &delivery.query {
-            None => self.target.clone(),
-            Some(query) => {
-                let separator = if self.target.query().is_some() { '&' } else { '?' };
-                Uri::try_from(format!("{}{separator}{query}", self.target)).map_err(|_| Failure::Connect)?
+            None => Cow::Borrowed(&self.target),
+            Some(query) if self.target.contains('?') => {
+                Cow::Owned(format!("{}&{query}", self.target))
             }
+            Some(query) => Cow::Owned(format!("{}?{query}", self.target)),
         };
-        let mut headers = HeaderMap::with_capacity(delivery.headers.len() + 3);
-        headers.insert(header::HOST, self.host.clone());
-        if let Some(authorization) = &self.authorization {
-            headers.insert(header::AUTHORIZATION, authorization.clone());
-        }
-        headers.extend(delivery.headers.iter().cloned());
-        let mut request = Request::new(Full::new(delivery.body.clone()));
-        *request.method_mut() = Method::POST;
-        *request.uri_mut() = target;
-        *request.headers_mut() = headers;
-        Ok(request)
+        let mut length = itoa::Buffer::new();
+        let parts: [&[u8]; 9] = [
+            b"POST ",
+            target.as_bytes(),
+            b" HTTP/1.1\r\n",
+            self.headers.0.as_bytes(),
+            delivery.headers.as_bytes(),
+            b"content-length: ",
+            length.format(delivery.body.len()).as_bytes(),
+            b"\r\n\r\n",
+            &delivery.body,
+        ];
+        parts.concat()
     }
 
     /// Closes connections that have been idle for too long.
@@ -131,13 +128,20 @@ impl Upstream {
 }
 
 /// Basic authentication; what the URL has percent-encoded goes out decoded.
-fn authorization(url: &Url) -> Result<Option<HeaderValue>, Failure> {
+fn authorization(url: &Url) -> String {
     if url.username().is_empty() && url.password().is_none() {
-        return Ok(None);
+        return String::new();
     }
-    let decoded = |part| percent_encoding::percent_decode_str(part).collect::<Vec<u8>>();
+    let decoded = |part| percent_decode_str(part).collect::<Vec<u8>>();
     let pair = [decoded(url.username()), decoded(url.password().unwrap_or_default())].join(&b':');
-    let mut value = HeaderValue::try_from(format!("Basic {}", STANDARD.encode(pair))).map_err(|_| Failure::Connect)?;
-    value.set_sensitive(true);
-    Ok(Some(value))
+    format!("authorization: Basic {}\r\n", STANDARD.encode(pair))
+}
+
+/// Header lines that may hold a password.
+struct Redacted(String);
+
+impl std::fmt::Debug for Redacted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("[redacted]")
+    }
 }

@@ -1,7 +1,7 @@
 //! Kept connections to one app, bounded.
 
 use super::Failure;
-use super::connection::Connection;
+use super::connection::{Connection, Stream};
 use super::dns::Name;
 use crate::config;
 use rustls_pki_types::ServerName;
@@ -36,7 +36,12 @@ impl std::fmt::Debug for Tls {
 }
 
 impl Pool {
-    pub(super) fn new(url: &Url, host: &str, port: u16, settings: &config::Upstream) -> Result<Pool, Failure> {
+    pub(super) fn new(
+        url: &Url,
+        host: &str,
+        port: u16,
+        settings: &config::Upstream,
+    ) -> Result<Pool, Failure> {
         let tls = match url.scheme() {
             "https" => Some(Tls {
                 connector: crate::tls::connector(),
@@ -93,27 +98,17 @@ impl Pool {
     }
 
     async fn connect_any(&self, addresses: &[std::net::SocketAddr]) -> Result<Connection, Failure> {
-        let mut failure = Failure::Connect;
         for address in addresses {
             let Ok(stream) = TcpStream::connect(address).await else { continue };
             if stream.set_nodelay(true).is_err() {
                 continue;
             }
-            let connected = match &self.tls {
-                None => Connection::open(stream).await,
-                Some(tls) => match tls.connector.connect(tls.server_name.clone(), stream).await {
-                    Ok(stream) => Connection::open(stream).await,
-                    Err(error) => {
-                        log::warn!("TLS with the app at {address} fails: {error}");
-                        Err(Failure::Connect)
-                    }
-                },
-            };
-            match connected {
-                Ok(connection) => return Ok(connection),
-                Err(error) => failure = error,
+            let Some(tls) = &self.tls else { return Ok(Connection::new(Stream::Tcp(stream))) };
+            match tls.connector.connect(tls.server_name.clone(), stream).await {
+                Ok(stream) => return Ok(Connection::new(Stream::Tls(Box::new(stream)))),
+                Err(error) => log::warn!("TLS with the app at {address} fails: {error}"),
             }
         }
-        Err(failure)
+        Err(Failure::Connect)
     }
 }

@@ -41,6 +41,9 @@ struct Node<'a> {
     is_repeated: bool,
 }
 
+/// Room for the root and the fields of nearly every message, in one small allocation.
+const NODES_USUAL: usize = 12;
+
 impl<'a> Message<'a> {
     /// Parses a decrypted or plaintext body, XML or JSON by its first character.
     ///
@@ -48,10 +51,10 @@ impl<'a> Message<'a> {
     /// [`ParseError`] for what is not well-formed, not bounded, or says who sent it twice.
     pub fn parse(body: &'a [u8]) -> Result<Self, ParseError> {
         let mut builder = Builder {
-            nodes: Vec::with_capacity(16),
+            nodes: Vec::with_capacity(NODES_USUAL),
             open: [0; DEPTH_MAX + 1],
             depth: 0,
-            by_name: Vec::new(),
+            by_name: Vec::with_capacity(NODES_USUAL),
         };
         builder.begin(Cow::Borrowed(""), Shape::Object);
         let format = scan(body, &mut builder)?;
@@ -182,7 +185,10 @@ impl<'a> Builder<'a> {
             }
             child = nodes[child].end;
         }
-        self.by_name.sort_unstable_by(|a, b| nodes[*a].name.cmp(&nodes[*b].name).then(a.cmp(b)));
+        // Any order will do that puts equal names together; by length first, names are rarely
+        // compared.
+        let key = |index: &usize| (nodes[*index].name.len(), &nodes[*index].name, *index);
+        self.by_name.sort_unstable_by(|a, b| key(a).cmp(&key(b)));
         for pair in self.by_name.windows(2) {
             if nodes[pair[0]].name == nodes[pair[1]].name {
                 nodes[pair[0]].next_alike = NonZeroUsize::new(pair[1]);

@@ -193,7 +193,10 @@ fn check(reply: &Reply, message: &Message) -> Result<(), String> {
     };
     is("ToUserName", message.openid())?;
     is("FromUserName", message.get("ToUserName").unwrap_or_default())?;
-    reply.at("CreateTime").and_then(|time| time.parse::<u64>().ok()).ok_or("no CreateTime in digits")?;
+    reply
+        .at("CreateTime")
+        .and_then(|time| time.parse::<u64>().ok())
+        .ok_or("no CreateTime in digits")?;
     match reply.at("MsgType").unwrap_or_default() {
         "text" => has("Content"),
         "image" => has("Image/MediaId"),

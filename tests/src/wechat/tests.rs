@@ -7,7 +7,8 @@ use crate::app::{Answer, App, Deaf, Down};
 /// WeChat in front of something that answers so.
 fn wechat(answer: Answer) -> (App, Wechat) {
     let app = App::answering(answer);
-    let wechat = Wechat::new(&app.url().split('?').next().unwrap().replace("localhost", "127.0.0.1"));
+    let wechat =
+        Wechat::new(&app.url().split('?').next().unwrap().replace("localhost", "127.0.0.1"));
     (app, wechat)
 }
 
@@ -35,8 +36,19 @@ fn success_and_nothing_are_acknowledgements_and_other_texts_are_not() {
     for mode in Mode::ALL {
         assert_eq!(verdict(mode, &message, "success"), Verdict::Acknowledged);
         assert_eq!(verdict(mode, &message, ""), Verdict::Acknowledged);
-        for wrong in ["ok", "Success", "success\n", "{\"errcode\":0}", "<html></html>", "<xml></xml>", "\u{1}"] {
-            assert!(matches!(verdict(mode, &message, wrong), Verdict::BadReply(_)), "{mode} {wrong:?}");
+        for wrong in [
+            "ok",
+            "Success",
+            "success\n",
+            "{\"errcode\":0}",
+            "<html></html>",
+            "<xml></xml>",
+            "\u{1}",
+        ] {
+            assert!(
+                matches!(verdict(mode, &message, wrong), Verdict::BadReply(_)),
+                "{mode} {wrong:?}"
+            );
         }
     }
 }
@@ -51,13 +63,19 @@ fn replies_are_taken_only_when_they_are_complete_and_to_the_right_user() {
         ("video", "<Video><MediaId>a</MediaId></Video>"),
         ("music", "<Music><MusicUrl>a</MusicUrl></Music>"),
         ("transfer_customer_service", ""),
-        ("news", "<ArticleCount>1</ArticleCount><Articles><item><Title>a</Title></item></Articles>"),
+        (
+            "news",
+            "<ArticleCount>1</ArticleCount><Articles><item><Title>a</Title></item></Articles>",
+        ),
     ];
     for (msg_type, content) in good {
         let taken = verdict(Mode::Plain, &message, reply(&message, msg_type, content));
         assert!(matches!(taken, Verdict::Replied(_)), "{msg_type}: {taken:?}");
         let other_user = reply(&Message::text("hi"), msg_type, content);
-        assert!(matches!(verdict(Mode::Plain, &message, other_user), Verdict::BadReply(_)), "{msg_type}");
+        assert!(
+            matches!(verdict(Mode::Plain, &message, other_user), Verdict::BadReply(_)),
+            "{msg_type}"
+        );
     }
     let bad = [
         ("text", ""),
@@ -65,7 +83,10 @@ fn replies_are_taken_only_when_they_are_complete_and_to_the_right_user() {
         ("image", "<MediaId>a</MediaId>"),
         ("video", "<Video><Title>a</Title></Video>"),
         ("music", ""),
-        ("news", "<ArticleCount>2</ArticleCount><Articles><item><Title>a</Title></item></Articles>"),
+        (
+            "news",
+            "<ArticleCount>2</ArticleCount><Articles><item><Title>a</Title></item></Articles>",
+        ),
         ("news", "<ArticleCount>1</ArticleCount><Articles><item></item></Articles>"),
         ("mpnews", "<MediaId>a</MediaId>"),
         ("", "<Content>a</Content>"),
@@ -94,7 +115,9 @@ fn encrypted_replies_are_opened_and_forged_ones_are_not() {
     };
     let appid = "wx0123456789main";
     let right = envelope(canary::TOKEN, canary::AES_KEY, appid);
-    assert!(matches!(verdict(Mode::Safe, &message, right.clone()), Verdict::Replied(r) if r.encrypted));
+    assert!(
+        matches!(verdict(Mode::Safe, &message, right.clone()), Verdict::Replied(r) if r.encrypted)
+    );
     assert!(matches!(verdict(Mode::Compatible, &message, right.clone()), Verdict::Replied(_)));
     assert!(matches!(verdict(Mode::Plain, &message, right), Verdict::BadReply(_)));
     for wrong in [
@@ -110,7 +133,10 @@ fn encrypted_replies_are_opened_and_forged_ones_are_not() {
 #[test]
 fn money_wants_an_errcode_and_never_a_success() {
     let message = Message::event("xpay_goods_deliver_notify");
-    assert_eq!(verdict(Mode::Plain, &message, r#"{"ErrCode":0,"ErrMsg":"x"}"#), Verdict::Acknowledged);
+    assert_eq!(
+        verdict(Mode::Plain, &message, r#"{"ErrCode":0,"ErrMsg":"x"}"#),
+        Verdict::Acknowledged
+    );
     for wrong in ["success", "", r#"{"ErrCode":1}"#, "{}"] {
         let refused = verdict(Mode::Plain, &message, wrong);
         assert!(matches!(refused, Verdict::NoReply(_)) && refused.is_sent_again(), "{wrong}");
@@ -142,7 +168,9 @@ fn it_waits_five_seconds_by_itself_and_not_longer() {
 
 #[test]
 fn an_edge_that_breaks_is_told_apart() {
-    for broken in [Answer::reset(), Answer::no_answer(), Answer::status(503), Answer::raw("nonsense\r\n\r\n")] {
+    for broken in
+        [Answer::reset(), Answer::no_answer(), Answer::status(503), Answer::raw("nonsense\r\n\r\n")]
+    {
         let (_edge, wechat) = plain(broken);
         let delivery = wechat.deliver(&Message::text("hi"));
         assert!(matches!(delivery.verdict, Verdict::NoReply(_)), "{delivery:?}");
@@ -183,7 +211,8 @@ fn a_verification_wants_its_echostr_back() {
 fn it_stops_pushing_and_withholds() {
     let (edge, wechat) = plain(Answer::status(503));
     let wechat = wechat.ledger(Ledger::default().markfail(4));
-    let pushes: Vec<_> = (0..4).map(|_| wechat.push(&Message::text("hi")).deliveries.len()).collect();
+    let pushes: Vec<_> =
+        (0..4).map(|_| wechat.push(&Message::text("hi")).deliveries.len()).collect();
     assert_eq!(pushes, [3, 3, 0, 0]);
     assert_eq!(edge.calls(), 6);
     assert_eq!(wechat.report().withheld, 2);

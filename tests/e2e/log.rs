@@ -1,0 +1,110 @@
+//! The access log: one JSON line a request, enough to find a user's message and nothing that tells who it was.
+
+use std::collections::HashSet;
+
+use wxedge_tests::app::{Answer, App};
+use wxedge_tests::canary;
+use wxedge_tests::message::{Message, now_s};
+use wxedge_tests::wechat::Mode;
+
+use crate::{PROGRAM, edge};
+
+#[test]
+fn one_line_a_callback_with_these_fields() {
+    let app = App::answering(Answer::text("hi"));
+    let edge = edge().app(&app).start();
+    let message = Message::text("hi");
+    let sealed = edge.wechat().seal(&message);
+    let sent = edge.wechat().send(&sealed).unwrap();
+    let line = edge.await_log(1).remove(0);
+    let fields: Vec<&str> = line.as_object().unwrap().keys().map(String::as_str).collect();
+    let mut expected = [
+        "ts",
+        "request_id",
+        "account",
+        "kind",
+        "outcome",
+        "status",
+        "source",
+        "user",
+        "ce_id",
+        "bytes_in",
+        "bytes_out",
+        "read_ms",
+        "protocol_ms",
+        "app_ms",
+        "total_ms",
+    ];
+    expected.sort_unstable();
+    assert_eq!(fields, expected);
+    assert!((line["ts"].as_f64().unwrap() - now_s() as f64).abs() < 60.0);
+    for (field, value) in [
+        ("account", "main"),
+        ("kind", "text"),
+        ("outcome", "replied"),
+        ("source", "127.0.0.1"),
+        ("ce_id", app.only_request().header("ce-id").unwrap()),
+    ] {
+        assert_eq!(line[field], value);
+    }
+    assert_eq!(line["status"], 200);
+    assert_eq!(line["bytes_in"], sealed.body.len());
+    assert_eq!(line["bytes_out"], sent.body.len());
+    let ms = |field: &str| line[field].as_f64().unwrap();
+    let stages = ms("read_ms") + ms("protocol_ms") + ms("app_ms");
+    assert!(ms("app_ms") > 0.0 && stages <= ms("total_ms") + 0.01, "{line}");
+}
+
+#[test]
+fn a_user_is_found_by_the_hash_that_the_program_prints_and_only_by_it() {
+    let app = App::start();
+    let edge = edge().app(&app).start();
+    let messages = [Message::text("one"), Message::text("two")];
+    let again = Message::event("CLICK").from(messages[0].openid());
+    for message in messages.iter().chain([&again]) {
+        assert_eq!(edge.wechat().deliver(message).status(), 200);
+    }
+    let log = edge.await_log(3);
+    let printed = edge.command(PROGRAM, &["hash-openid", messages[0].openid()]);
+    assert!(printed.status.success());
+    let hash = String::from_utf8(printed.stdout).unwrap().trim().to_owned();
+    assert_eq!(hash.len(), 16);
+    let users: Vec<bool> = log.iter().map(|line| line["user"] == hash.as_str()).collect();
+    assert_eq!(users, [true, false, true]);
+
+    // Keyed: another edge calls the same user something else.
+    let other = crate::edge().app(&app).start();
+    assert_eq!(other.wechat().deliver(&messages[0]).status(), 200);
+    assert_ne!(other.await_log(1)[0]["user"], hash.as_str());
+}
+
+#[test]
+fn every_request_has_its_line_and_its_id() {
+    let app = App::start();
+    let edge = edge().mode(Mode::Plain).app(&app).start();
+    let wechat = edge.wechat();
+    let message = Message::text("hi");
+    let requests: [&dyn Fn() -> u16; 5] = [
+        &|| wechat.deliver(&message).status(),
+        &|| wechat.deliver(&message).status(),
+        &|| wechat.clone().token(canary::TOKEN_WRONG).deliver(&message).status(),
+        &|| wechat.send(&wechat.seal_bytes(b"<xml><a></xml>", "oCanary", now_s())).unwrap().status,
+        &|| wechat.verify().status(),
+    ];
+    let mut statuses = Vec::new();
+    for request in requests {
+        statuses.push(request());
+        // A line is written after the answer; the next request's must not overtake it.
+        edge.await_log(statuses.len());
+    }
+    let log = edge.log();
+    let logged: Vec<u64> = log.iter().map(|line| line["status"].as_u64().unwrap()).collect();
+    assert_eq!(logged, statuses.iter().map(|s| u64::from(*s)).collect::<Vec<_>>());
+    assert_eq!(logged, [200, 200, 403, 400, 200]);
+    let ids: HashSet<&str> = log.iter().map(|line| line["request_id"].as_str().unwrap()).collect();
+    assert_eq!(ids.len(), 5);
+    assert_eq!(log[0]["ce_id"], log[1]["ce_id"], "one message, delivered twice");
+    assert_eq!(log[2].get("ce_id"), None, "nothing of a request that nobody signed is believed");
+    assert_eq!(log[2].get("user"), None);
+    assert!(log[2]["reason"].is_string() && log[3]["reason"].is_string());
+}
