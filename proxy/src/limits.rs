@@ -12,6 +12,8 @@ pub const REQUEST_TIMEOUT: Duration = Duration::from_millis(3_500);
 pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(60);
 /// A connection is closed after this many requests, so that none lives for ever.
 pub const KEEPALIVE_REQUESTS: u32 = 10_000;
+/// What a request that is answered already still sends is read this long, then the connection is closed.
+pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 /// A TLS handshake takes no longer than this.
 pub const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Writing an answer takes no longer than this; a client that does not read is dropped.

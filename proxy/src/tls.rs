@@ -7,24 +7,8 @@ use rustls::crypto::ring;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
-use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use std::sync::{Arc, OnceLock};
 use tokio_rustls::TlsConnector;
-
-/// Why a certificate cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum CertificateError {
-    /// The certificate file.
-    #[error("the certificate cannot be read: {0}")]
-    Certificate(rustls_pki_types::pem::Error),
-    /// The key file. What is in it stays there.
-    #[error("the private key cannot be read")]
-    Key,
-    /// They do not belong together, or are of no use.
-    #[error("the certificate and the private key do not fit: {0}")]
-    Mismatch(rustls::Error),
-}
 
 /// The certificate a listener presents; the next handshake sees a new one.
 #[derive(Debug)]
@@ -35,16 +19,16 @@ impl Certificate {
     ///
     /// # Errors
     /// When they cannot be read or do not fit.
-    pub fn load(files: &config::Tls) -> Result<Arc<Certificate>, CertificateError> {
-        Ok(Arc::new(Certificate(ArcSwap::from_pointee(read(files)?))))
+    pub fn load(files: &config::Tls) -> Result<Arc<Certificate>, String> {
+        Ok(Arc::new(Certificate(ArcSwap::from_pointee(files.load()?))))
     }
 
     /// Reads them again; on an error the old ones stay.
     ///
     /// # Errors
     /// When they cannot be read or do not fit.
-    pub fn reload(&self, files: &config::Tls) -> Result<(), CertificateError> {
-        self.0.store(Arc::new(read(files)?));
+    pub fn reload(&self, files: &config::Tls) -> Result<(), String> {
+        self.0.store(Arc::new(files.load()?));
         Ok(())
     }
 
@@ -65,15 +49,6 @@ impl ResolvesServerCert for Certificate {
     fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         Some(self.0.load_full())
     }
-}
-
-fn read(files: &config::Tls) -> Result<CertifiedKey, CertificateError> {
-    let chain = CertificateDer::pem_file_iter(&files.cert)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(CertificateError::Certificate)?;
-    let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|_| CertificateError::Key)?;
-    CertifiedKey::from_der(chain, key, &ring::default_provider())
-        .map_err(CertificateError::Mismatch)
 }
 
 /// Connects to https apps: the system's certificate authorities, names checked.

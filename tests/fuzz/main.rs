@@ -21,6 +21,7 @@ use wxedge_wechat::push::Push;
 use wxedge_wechat::query::Query;
 use wxedge_wechat::reply::{ANSWER_BYTES_MAX, Answer};
 
+mod config;
 mod documents;
 
 const KEY: &str = "jWmYm7qr5nMoAUwZRjGtBxmz3KA1tkAj3ykkR6q2B2C";

@@ -25,7 +25,12 @@ pub async fn admit(
     if account.config.source_ip == SourceIp::Enforce && !is_listed(account, source) {
         return Err(Rejection::new(Outcome::RejectedSource, "source_ip"));
     }
-    let body = read_body(session, account.config.max_body_bytes, arrival.read_by()).await?;
+    let body = read_body(session, account.config.max_body_bytes, arrival.read_by()).await;
+    if body.is_err() {
+        // Nobody knows where this request ends and the next would begin.
+        session.set_keepalive(None);
+    }
+    let body = body?;
     let header = session.req_header();
     Ok(Request {
         get: header.method == http::Method::GET,
@@ -74,6 +79,7 @@ async fn read_body(
         return Ok(Bytes::new());
     }
     if session.get_header(http::header::EXPECT).is_some()
+        && session.req_header().version == http::Version::HTTP_11
         && session.write_continue_response().await.is_err()
     {
         return Err(Rejection::new(Outcome::ClientGone, "body"));

@@ -34,6 +34,16 @@ impl Tls {
         }
         Some(Tls { cert: cert?, key: private? })
     }
+
+    /// Reads the files as they are now.
+    ///
+    /// # Errors
+    /// Which of them is of no use, and why; never what is in it.
+    pub fn load(&self) -> Result<CertifiedKey, String> {
+        let chain = certificates(&self.cert).map_err(|message| format!("cert: {message}"))?;
+        let key = private_key(&self.key).map_err(|message| format!("key: {message}"))?;
+        matching(chain, key).map_err(|message| format!("key: {message}"))
+    }
 }
 
 fn noted<T>(at: &Section<'_>, key: &str, result: Result<T, String>) -> Option<T> {
@@ -63,7 +73,7 @@ fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, String> {
 fn matching(
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
-) -> Result<(), String> {
+) -> Result<CertifiedKey, String> {
     let refused = |error| match error {
         rustls::Error::InconsistentKeys(_) => {
             "does not belong to the first certificate of `cert`; put the leaf first"
@@ -76,5 +86,5 @@ fn matching(
         }
     };
     let certified = CertifiedKey::from_der(chain, key, &ring::default_provider());
-    certified.map(|_| ()).map_err(|error| refused(error).to_owned())
+    certified.map_err(|error| refused(error).to_owned())
 }

@@ -9,11 +9,20 @@ use memchr::memchr;
 /// Why a header is refused: a word for the log.
 pub type Reason = &'static str;
 
+/// How a body says where it ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Body {
+    /// By its length; there may be none.
+    Whole,
+    /// By its last chunk. Servers differ in what they take for one, so it is best the last of its connection.
+    Chunked,
+}
+
 /// Judges a complete header, from the request line to the empty line.
 ///
 /// # Errors
 /// The first rule the header breaks.
-pub fn check(header: &[u8]) -> Result<(), Reason> {
+pub fn check(header: &[u8]) -> Result<Body, Reason> {
     let mut lines = Lines(header);
     let http11 = request_line(lines.next()?)?;
 
@@ -61,7 +70,8 @@ pub fn check(header: &[u8]) -> Result<(), Reason> {
         (_, 1, 1..) => Err("content_length_and_transfer_encoding"),
         (_, _, 2..) => Err("transfer_encoding"),
         (_, _, 1) if !http11 => Err("transfer_encoding"),
-        _ => Ok(()),
+        (_, _, 1) => Ok(Body::Chunked),
+        _ => Ok(Body::Whole),
     }
 }
 

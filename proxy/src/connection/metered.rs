@@ -14,7 +14,7 @@ use pingora::protocols::{
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -30,7 +30,51 @@ pub struct Meter {
     first_byte: AtomicU64,
     /// Bytes that may still be read.
     budget: AtomicUsize,
+    /// What the request line looks like until now: [`Line`].
+    line: AtomicU8,
 }
+
+/// The request line as it comes in. Pingora percent-encodes what may not stand there before anybody can judge it, so it
+/// is looked at here.
+struct Line;
+
+impl Line {
+    /// Its lowest bits count the blanks.
+    const BLANKS: u8 = 3;
+    /// The last byte was a CR.
+    const CR: u8 = 4;
+    /// It has ended, and nothing was wrong with it.
+    const CLEAN: u8 = 8;
+    /// It has a byte that no request line has, or a third blank.
+    const FOUL: u8 = 16;
+
+    fn scan(mut line: u8, bytes: &[u8]) -> u8 {
+        for byte in bytes {
+            if LINE_BYTE[usize::from(*byte)] && line & Line::CR == 0 {
+                continue;
+            }
+            match byte {
+                b'\n' => return line | Line::CLEAN,
+                _ if line & Line::CR != 0 => return line | Line::FOUL,
+                b'\r' => line |= Line::CR,
+                b' ' if line & Line::BLANKS < 2 => line += 1,
+                _ => return line | Line::FOUL,
+            }
+        }
+        line
+    }
+}
+
+/// What may stand in a request line besides blanks.
+const LINE_BYTE: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = (byte as u8).is_ascii_graphic() && !matches!(byte as u8, b'"' | b'<' | b'>');
+        byte += 1;
+    }
+    table
+};
 
 impl Meter {
     /// A meter that awaits a request.
@@ -39,6 +83,7 @@ impl Meter {
             epoch: Instant::now(),
             first_byte: AtomicU64::new(0),
             budget: AtomicUsize::new(limits::HEADER_BYTES),
+            line: AtomicU8::new(0),
         }
     }
 
@@ -46,6 +91,7 @@ impl Meter {
     pub fn rearm(&self) {
         self.first_byte.store(0, Ordering::Relaxed);
         self.budget.store(limits::HEADER_BYTES, Ordering::Relaxed);
+        self.line.store(0, Ordering::Relaxed);
     }
 
     /// The header is complete; the body is bounded elsewhere, by its account.
@@ -66,14 +112,23 @@ impl Meter {
         self.budget.load(Ordering::Relaxed) == 0
     }
 
-    fn read(&self, bytes: usize) {
+    /// Whether the request line holds only what may stand there.
+    pub fn is_line_clean(&self) -> bool {
+        self.line.load(Ordering::Relaxed) & Line::CLEAN != 0
+    }
+
+    fn read(&self, bytes: &[u8]) {
         if self.first_byte.load(Ordering::Relaxed) == 0 {
             let nanos = u64::try_from(self.epoch.elapsed().as_nanos()).unwrap_or(u64::MAX - 1);
             self.first_byte.store(nanos + 1, Ordering::Relaxed);
         }
         let budget = self.budget.load(Ordering::Relaxed);
         if budget != usize::MAX {
-            self.budget.store(budget.saturating_sub(bytes), Ordering::Relaxed);
+            self.budget.store(budget.saturating_sub(bytes.len()), Ordering::Relaxed);
+            let line = self.line.load(Ordering::Relaxed);
+            if line & (Line::CLEAN | Line::FOUL) == 0 {
+                self.line.store(Line::scan(line, bytes), Ordering::Relaxed);
+            }
         }
     }
 }
@@ -117,8 +172,8 @@ impl AsyncRead for Metered {
         }
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
-        let read = buf.filled().len() - before;
-        if read > 0 {
+        let read = &buf.filled()[before..];
+        if !read.is_empty() {
             self.meter.read(read);
         }
         Poll::Ready(Ok(()))

@@ -121,10 +121,16 @@ pub async fn serve<A: App>(
             () = &mut draining, if meter.first_byte().is_none() => return,
         };
         let first_byte = meter.first_byte().unwrap_or_else(Instant::now);
+        let mut body = framing::Body::Whole;
         let refused = match read {
-            Header::Complete => {
-                framing::check(&session.to_h1_raw()).err().map(|reason| (400, reason))
-            }
+            Header::Complete if !meter.is_line_clean() => Some((400, "request_line")),
+            Header::Complete => match framing::check(&session.to_h1_raw()) {
+                Ok(framed) => {
+                    body = framed;
+                    None
+                }
+                Err(reason) => Some((400, reason)),
+            },
             Header::Refused(reason) => Some((400, reason)),
             Header::Late => Some((408, "header_timeout")),
             Header::Closed => return,
@@ -137,8 +143,12 @@ pub async fn serve<A: App>(
             return;
         }
         meter.header_done();
-        let last = request == limits::KEEPALIVE_REQUESTS;
-        session.set_keepalive((!last).then_some(limits::KEEPALIVE_TIMEOUT.as_secs()));
+        // Nothing follows where the client awaits the end, as with HTTP/1.0, or where others may see the body's end elsewhere.
+        let goes_on = request < limits::KEEPALIVE_REQUESTS
+            && body == framing::Body::Whole
+            && session.get_keepalive().is_some();
+        session.set_keepalive(goes_on.then_some(limits::KEEPALIVE_TIMEOUT.as_secs()));
+        session.set_total_drain_timeout(Some(limits::DRAIN_TIMEOUT));
         app.respond(&mut session, Arrival { first_byte, peer }).await;
         // Boxed: it drains what a refused request left unread, is large, and every waiting connection would be as large.
         match Box::pin(session.finish()).await {

@@ -4,7 +4,7 @@ use super::Failure;
 use super::connection::{Connection, Stream};
 use super::dns::Name;
 use crate::config;
-use rustls_pki_types::ServerName;
+use rustls::pki_types::ServerName;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::net::TcpStream;
