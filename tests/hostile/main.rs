@@ -5,6 +5,7 @@
 
 mod malformed;
 mod tally;
+mod xml;
 
 use wxedge_tests::edge::Builder;
 

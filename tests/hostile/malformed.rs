@@ -24,6 +24,8 @@ enum End {
     Unrouted(u16),
     /// A callback with this outcome and status; the connection ends.
     Rejected(&'static str, u16),
+    /// The same, but it is plain where it ended: the connection may go on.
+    Judged(&'static str, u16),
     /// 200, and the app has it once.
     Taken,
     /// 200, the app has it once, and what follows is not read: the connection ends.
@@ -76,13 +78,20 @@ fn leaving(row: Row) -> Row {
 fn controls() -> Vec<Row> {
     vec![
         header(End::Taken, "as it should be", "Content-Type: text/xml"),
-        chunked(End::Taken, "chunked", "{chunk}0\r\n\r\n"),
+        header(End::TakenAndClosed, "a client that says it is the last", "Connection: close"),
+        header(End::TakenAndClosed, "and says so among other things", "Connection: te, close"),
+        // Where a chunked body ends is what smuggling is about: nothing follows one.
+        chunked(End::TakenAndClosed, "chunked", "{chunk}0\r\n\r\n"),
         chunked(
-            End::Taken,
+            End::TakenAndClosed,
             "chunked, with an extension",
             "{hex};name=value\r\n{body}\r\n0\r\n\r\n",
         ),
-        chunked(End::Taken, "chunked, with leading zeros", "000{hex}\r\n{body}\r\n0\r\n\r\n"),
+        chunked(
+            End::TakenAndClosed,
+            "chunked, with leading zeros",
+            "000{hex}\r\n{body}\r\n0\r\n\r\n",
+        ),
         header(End::Taken, "blanks around a value", "X-A: \t b \t "),
         header(End::Taken, "an empty value", "X-A:"),
         header(End::Taken, "a value in Latin-1", b"X-A: \xe4\xf6\xfc"),
@@ -128,6 +137,9 @@ fn request_lines() -> Vec<Row> {
         line(Refused, "DEL in the target", b"POST {target}&a=\x7f HTTP/1.1"),
         line(Refused, "UTF-8 in the target", "POST {target}&a=ä HTTP/1.1"),
         line(Refused, "no UTF-8 in the target", b"POST {target}&a=\xff HTTP/1.1"),
+        line(Refused, "quotes in the target", "POST {target}&a=\"b\" HTTP/1.1"),
+        line(Refused, "angle brackets in the target", "POST {target}&a=<b> HTTP/1.1"),
+        line(Refused, "CR in the target", "POST {target}&a=\rb HTTP/1.1"),
         line(Refused, "blank in the target", "POST {target}&a= b HTTP/1.1"),
         line(Refused, "TAB in the target", "POST {target}&a=\tb HTTP/1.1"),
         line(Refused, "no target", "POST HTTP/1.1"),
@@ -345,9 +357,10 @@ fn smuggling() -> Vec<Row> {
 }
 
 fn bodies() -> Vec<Row> {
-    use End::{Gone, Rejected, Taken, TakenAndClosed};
+    use End::{Gone, Judged, Rejected, TakenAndClosed};
     const BAD: End = Rejected("rejected_malformed", 400);
-    let large = format!("{{chunk}}0;{}\r\n\r\n", "a".repeat(17 * 1024));
+    let long = format!("{{chunk}}0;{}\r\n\r\n", "a".repeat(1024));
+    let endless = format!("{{chunk}}0;{}", "a".repeat(80 * 1024));
     vec![
         chunked(BAD, "chunk size that is no number", "xyz\r\n{body}\r\n0\r\n\r\n"),
         chunked(BAD, "empty chunk size", "\r\n{body}\r\n0\r\n\r\n"),
@@ -358,19 +371,17 @@ fn bodies() -> Vec<Row> {
         chunked(BAD, "chunk size beyond 64 bits", "1000000000000000{hex}\r\n{body}\r\n0\r\n\r\n"),
         chunked(BAD, "chunk size with an underscore", "0_{hex}\r\n{body}\r\n0\r\n\r\n"),
         chunked(BAD, "bare LF after the chunk size", "{hex}\n{body}\r\n0\r\n\r\n"),
-        chunked(BAD, "bare LF in a chunk extension", "{hex};a\nb\r\n{body}\r\n0\r\n\r\n"),
         chunked(BAD, "bare CR in a chunk extension", "{hex};a\rb\r\n{body}\r\n0\r\n\r\n"),
         chunked(BAD, "bare LF after a chunk", "{hex}\r\n{body}\n0\r\n\r\n"),
         chunked(BAD, "chunk longer than its size", "{hex}\r\n{body}XX\r\n0\r\n\r\n"),
         chunked(BAD, "chunk without an end", "{hex}\r\n{body}0\r\n\r\n"),
-        chunked(BAD, "endless chunk extension", large),
-        chunked(BAD, "no CR LF after the last chunk", "{chunk}0\r\nXX"),
-        chunked(
-            Rejected("rejected_size", 413),
-            "chunk larger than allowed",
-            "7fffffffffffffff\r\n{body}",
-        ),
+        chunked(BAD, "endless chunk extension", endless),
+        chunked(BAD, "chunked and empty", "0\r\n\r\n"),
+        framed(BAD, "no length, and bytes behind the header", "\r\n{body}"),
+        framed(Judged("rejected_malformed", 400), "length 0", "Content-Length: 0\r\n\r\n"),
         leaving(chunked(Gone, "no last chunk", "{chunk}")),
+        leaving(chunked(Gone, "no CR LF after the last chunk", "{chunk}0\r\nXX")),
+        leaving(chunked(Gone, "a chunk larger than anything", "7fffffffffffffff\r\n{body}")),
         leaving(chunked(Gone, "half a chunk", "{hex}\r\n<xml>")),
         leaving(framed(
             Gone,
@@ -378,10 +389,14 @@ fn bodies() -> Vec<Row> {
             "Content-Length: 1{len}\r\n\r\n{body}",
         )),
         leaving(framed(Gone, "no body", "Content-Length: {len}\r\n\r\n")),
-        framed(Rejected("rejected_malformed", 400), "no length: no body", "\r\n{body}"),
-        framed(Rejected("rejected_malformed", 400), "length 0", "Content-Length: 0\r\n\r\n"),
-        chunked(Rejected("rejected_malformed", 400), "chunked and empty", "0\r\n\r\n"),
-        chunked(Taken, "trailers", "{chunk}0\r\nX-A: b\r\n\r\n"),
+        chunked(TakenAndClosed, "trailers", "{chunk}0\r\nX-A: b\r\n\r\n"),
+        // Where these end is in dispute, so nothing is believed that follows on the same connection.
+        chunked(
+            TakenAndClosed,
+            "bare LF in a chunk extension",
+            "{hex};a\nb\r\n{body}\r\n0\r\n\r\n",
+        ),
+        chunked(TakenAndClosed, "a long chunk extension", long),
         framed(
             TakenAndClosed,
             "garbage behind the body",
@@ -447,6 +462,7 @@ fn judge(row: &Row, answer: &Result<Response, NoAnswer>, closed: bool) -> Result
         End::Refused => (Some(400), true),
         End::Unrouted(status) => (Some(status), false),
         End::Rejected(_, status) => (Some(status), true),
+        End::Judged(_, status) => (Some(status), false),
         End::Taken => (Some(200), false),
         End::TakenAndClosed => (Some(200), true),
         End::Nothing | End::Gone => (None, true),
@@ -481,7 +497,7 @@ fn none_of_them_reaches_the_app_and_each_is_counted_once() {
         match row.end {
             End::Refused => expected.add("400"),
             End::Unrouted(status) => expected.add(&status.to_string()),
-            End::Rejected(outcome, _) => expected.add(outcome),
+            End::Rejected(outcome, _) | End::Judged(outcome, _) => expected.add(outcome),
             End::Taken | End::TakenAndClosed => {
                 expected.add("replied");
                 calls += 1;
@@ -504,4 +520,55 @@ fn none_of_them_reaches_the_app_and_each_is_counted_once() {
     }
     assert!(wrong.is_empty(), "{} of {} rows:\n{}", wrong.len(), rows.len(), wrong.join("\n"));
     assert_eq!(edge.count("wxedge_panics_total", &[]), 0.0);
+}
+
+#[test]
+fn the_admin_listener_is_as_strict() {
+    let edge = edge().mode(Mode::Plain).start();
+    let wechat = edge.wechat();
+    let refused = table().into_iter().filter(|row| row.end == End::Refused);
+    for row in refused {
+        let mut connection = Connection::to(edge.admin);
+        let _refused = connection.send(fill(&row.request, &wechat, &edge));
+        let answer = connection.response(PATIENCE);
+        assert_eq!(answer.map(|answer| answer.status), Ok(400), "{}", row.name);
+        assert_eq!(connection.closed(PATIENCE), Ok(Vec::new()), "{}", row.name);
+    }
+    assert_eq!(
+        Tally::of(&edge),
+        Tally::default(),
+        "operators' mistakes are no requests of WeChat's"
+    );
+}
+
+#[test]
+fn a_client_that_waits_to_be_asked_for_the_body_is_asked() {
+    let app = App::answering(Answer::text("hi"));
+    let edge = edge().app(&app).start();
+    let sealed = edge.wechat().seal(&Message::text("hi"));
+    let head = |version: &str| {
+        let (target, length) = (format!("/wechat/main?{}", sealed.query), sealed.body.len());
+        format!(
+            "POST {target} HTTP/{version}\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: {length}\r\n\r\n"
+        )
+    };
+    let mut connection = Connection::to(edge.callback);
+    connection.send(head("1.1")).unwrap();
+    assert_eq!(connection.response_head(PATIENCE).unwrap().status, 100);
+    assert_eq!(app.calls(), 0);
+    connection.send(&sealed.body).unwrap();
+    assert_eq!(connection.response_head(PATIENCE).unwrap().status, 200);
+    assert_eq!(app.calls(), 1);
+
+    // HTTP/1.0 knows no such answer: the first that comes is the last.
+    let mut connection = Connection::to(edge.callback);
+    connection.send([head("1.0").as_bytes(), &sealed.body].concat()).unwrap();
+    assert_eq!(connection.response_head(PATIENCE).unwrap().status, 200);
+    edge.assert_outcomes(&[("joined", 1), ("replied", 1)]);
+
+    // Nor is anybody asked for a body that will be refused.
+    let mut connection = Connection::to(edge.callback);
+    let large = head("1.1").replace("Content-Length: ", "Content-Length: 99999");
+    connection.send(large).unwrap();
+    assert_eq!(connection.response_head(PATIENCE).unwrap().status, 413);
 }

@@ -7,11 +7,11 @@ use wxedge_tests::edge::Edge;
 
 /// What ended how often; only what happened at all.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Tally(BTreeMap<String, u64>);
+pub(crate) struct Tally(BTreeMap<String, u64>);
 
 impl Tally {
     /// The metrics now.
-    pub fn of(edge: &Edge) -> Tally {
+    pub(crate) fn of(edge: &Edge) -> Tally {
         let metrics = edge.metrics();
         let mut tally = Tally::default();
         for (name, label) in
@@ -28,22 +28,22 @@ impl Tally {
     }
 
     /// One more that ended so.
-    pub fn add(&mut self, end: &str) {
+    pub(crate) fn add(&mut self, end: &str) {
         *self.0.entry(end.to_owned()).or_default() += 1;
     }
 
     /// How many ended so.
-    pub fn get(&self, end: &str) -> u64 {
+    pub(crate) fn get(&self, end: &str) -> u64 {
         self.0.get(end).copied().unwrap_or_default()
     }
 
     /// All requests.
-    pub fn total(&self) -> u64 {
+    pub(crate) fn total(&self) -> u64 {
         self.0.values().sum()
     }
 
     /// Waits until the metrics say this, because a callback is counted after its answer went out.
-    pub fn agrees(&self, edge: &Edge) -> Result<(), Tally> {
+    pub(crate) fn agrees(&self, edge: &Edge) -> Result<(), Tally> {
         let begun = Instant::now();
         loop {
             let now = Tally::of(edge);

@@ -55,30 +55,41 @@ impl First<'_> {
     ) -> Result<(Outcome, Response), Rejection> {
         let deadline = deadline(self.account, self.message, arrival);
         let mut call = self.call(deadline.saturating_duration_since(Instant::now()));
+        let left = deadline.saturating_duration_since(Instant::now());
         let result = tokio::select! {
             biased;
-            result = &mut call => Some(result),
-            () = fast_sleep(deadline.saturating_duration_since(Instant::now())) => None,
+            result = &mut call => result,
+            () = fast_sleep(left) => return self.late(call, claimed, place, record),
             () = gone(session) => {
-                remember::after_client(self, call, claimed, place);
+                remember::for_the_repeat(self, call, claimed, place);
                 return Err(Rejection::new(Outcome::ClientGone, "waiting"));
             }
         };
         record.app_answered();
-        let (outcome, response) = match result {
-            Some(result) => self.judge(result, record.notes()),
-            None => {
-                self.account.metrics.upstream_failures(&Failure::Timeout).inc();
-                record.notes().reason = Failure::Timeout.reason();
-                self.fall_back(Outcome::FallbackDeadline)
-            }
-        };
-        if outcome == Outcome::Unavailable {
-            // The claim is dropped: the repeat is a first delivery again.
-            return Ok((outcome, response));
+        let (outcome, response) = self.judge(result, record.notes());
+        if outcome != Outcome::Unavailable {
+            claimed.settle(&response);
         }
-        claimed.settle(&response);
-        if outcome == Outcome::FallbackDeadline {
+        // Otherwise the claim is dropped: the repeat is a first delivery again.
+        Ok((outcome, response))
+    }
+
+    /// The deadline has come. The call goes on: for the spool's late replies, or for WeChat's repeat.
+    fn late(
+        &self,
+        call: Call,
+        claimed: Claimed,
+        place: Place,
+        record: &mut Record,
+    ) -> Result<(Outcome, Response), Rejection> {
+        record.app_answered();
+        record.notes().reason = Failure::Timeout.reason();
+        self.account.metrics.upstream_failures(&Failure::Timeout).inc();
+        let (outcome, response) = self.fall_back(Outcome::FallbackDeadline);
+        if outcome == Outcome::Unavailable {
+            remember::for_the_repeat(self, call, claimed, place);
+        } else {
+            claimed.settle(&response);
             remember::after_deadline(self, call, place);
         }
         Ok((outcome, response))

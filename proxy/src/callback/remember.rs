@@ -29,8 +29,8 @@ pub fn after_deadline(first: &First<'_>, call: Call, place: Place) {
     });
 }
 
-/// The client left before the answer. The call goes on, and its answer waits for the repeat.
-pub fn after_client(first: &First<'_>, call: Call, claimed: Claimed, place: Place) {
+/// Nothing was acknowledged, so WeChat sends the message again. The call goes on, and its answer waits for the repeat.
+pub fn for_the_repeat(first: &First<'_>, call: Call, claimed: Claimed, place: Place) {
     let orphan = Orphan {
         edge: first.edge.clone(),
         account: first.account.clone(),
@@ -45,7 +45,7 @@ pub fn after_client(first: &First<'_>, call: Call, claimed: Claimed, place: Plac
     });
 }
 
-/// A message whose client left, with all that judging the app's answer needs.
+/// A message that nobody waits for, with all that judging the app's answer needs.
 struct Orphan {
     edge: Arc<Edge>,
     account: Arc<Account>,
