@@ -53,22 +53,8 @@ impl Account {
             Target::Echo => App::Echo,
             Target::Url(url) => App::Http(Arc::new(Upstream::new(url, &config.upstream)?)),
         };
-        Ok(match before {
-            Some(before) => Account {
-                // Its connections and addresses stay, unless they are another app's.
-                app: if before.config.upstream == config.upstream {
-                    before.app.clone()
-                } else {
-                    app
-                },
-                dedupe: before.dedupe.clone(),
-                spent: before.spent.clone(),
-                in_flight: before.in_flight.clone(),
-                metrics: before.metrics.clone(),
-                slowest_us: before.slowest_us.clone(),
-                config,
-            },
-            None => Account {
+        let Some(before) = before else {
+            return Ok(Account {
                 app,
                 dedupe: Arc::new(Dedupe::new(kept)),
                 spent: Arc::new(Spent::new(kept)),
@@ -76,7 +62,19 @@ impl Account {
                 metrics: Arc::new(metrics.account(&config.name)),
                 slowest_us: Arc::new(AtomicU64::new(0)),
                 config,
-            },
+            });
+        };
+        before.dedupe.keep(kept);
+        before.spent.keep(kept);
+        Ok(Account {
+            // Its connections and addresses stay, unless they are another app's.
+            app: if before.config.upstream == config.upstream { before.app.clone() } else { app },
+            dedupe: before.dedupe.clone(),
+            spent: before.spent.clone(),
+            in_flight: before.in_flight.clone(),
+            metrics: before.metrics.clone(),
+            slowest_us: before.slowest_us.clone(),
+            config,
         })
     }
 

@@ -1,5 +1,7 @@
 //! The `fake-wechat` program, against servers that say what they are told: it has to notice.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::process::Command;
 
 use serde_json::Value;

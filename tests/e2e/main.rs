@@ -10,6 +10,7 @@ mod deadlines;
 mod delivery;
 mod events;
 mod faults;
+mod formats;
 mod log;
 mod metrics;
 mod money;
@@ -18,6 +19,7 @@ mod process;
 mod reload;
 mod repeats;
 mod replay;
+mod replies;
 mod verification;
 
 use wxedge_tests::edge::Builder;

@@ -104,6 +104,7 @@ impl Account {
 #[derive(Debug, Clone)]
 pub struct Builder {
     program: String,
+    prefix: Vec<String>,
     accounts: Vec<Account>,
     listen: Vec<String>,
     runtime: Vec<String>,
@@ -119,6 +120,7 @@ impl Builder {
     pub fn new(program: &str) -> Builder {
         Builder {
             program: program.to_owned(),
+            prefix: Vec::new(),
             accounts: vec![Account::named("main")],
             listen: Vec::new(),
             runtime: Vec::new(),
@@ -206,6 +208,12 @@ impl Builder {
         self
     }
 
+    /// By another program, which becomes this one: `["prlimit", "--nofile=64:"]`.
+    #[must_use]
+    pub fn under(self, prefix: &[&str]) -> Builder {
+        Builder { prefix: owned(prefix), ..self }
+    }
+
     /// Without a key on the admin listener: then its `Host` is looked at instead.
     #[must_use]
     pub fn without_admin_key(self) -> Builder {
@@ -255,8 +263,9 @@ impl Builder {
 
     fn spawn(&self, folder: &Folder) -> Child {
         let config = folder.write("wxedge.toml", self.render(folder));
-        let mut command = Command::new(&self.program);
-        command.args(["run", "--config"]).arg(config).current_dir(folder.path());
+        let mut words = self.prefix.iter().chain([&self.program]);
+        let mut command = Command::new(words.next().expect("a program"));
+        command.args(words).args(["run", "--config"]).arg(config).current_dir(folder.path());
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.spawn().expect("the program")

@@ -96,7 +96,14 @@ impl Connection {
     /// # Errors
     /// When nobody takes the connection.
     pub fn open(address: SocketAddr, patience: Duration) -> io::Result<Connection> {
-        let socket = TcpStream::connect_timeout(&address, patience)?;
+        Connection::over(TcpStream::connect_timeout(&address, patience)?)
+    }
+
+    /// Over a socket that is connected already.
+    ///
+    /// # Errors
+    /// When it is not.
+    pub fn over(socket: TcpStream) -> io::Result<Connection> {
         socket.set_nodelay(true)?;
         Ok(Connection { wire: Box::new(socket), unread: Vec::new() })
     }

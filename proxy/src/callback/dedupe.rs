@@ -12,6 +12,7 @@ use crate::limits;
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
@@ -20,7 +21,8 @@ use wxedge_wechat::message::Identity;
 /// What an account remembers of the messages it saw.
 #[derive(Debug)]
 pub struct Dedupe {
-    kept: Duration,
+    /// How long a message is remembered, in milliseconds.
+    kept_ms: AtomicU64,
     messages: DashMap<Identity, Slot>,
     order: Mutex<Order>,
 }
@@ -78,7 +80,18 @@ pub struct Claimed {
 impl Dedupe {
     /// Remembers messages for `kept`.
     pub fn new(kept: Duration) -> Dedupe {
-        Dedupe { kept, messages: DashMap::new(), order: Mutex::new(Order::default()) }
+        let dedupe = Dedupe {
+            kept_ms: AtomicU64::new(0),
+            messages: DashMap::new(),
+            order: Mutex::default(),
+        };
+        dedupe.keep(kept);
+        dedupe
+    }
+
+    /// Remembers messages for `kept` from now on, the ones there included.
+    pub fn keep(&self, kept: Duration) {
+        self.kept_ms.store(u64::try_from(kept.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
     /// How many messages are remembered.
@@ -115,6 +128,7 @@ impl Dedupe {
 
     /// Forgets what is too old or too much.
     pub fn sweep(&self, now: Instant) {
+        let kept = Duration::from_millis(self.kept_ms.load(Ordering::Relaxed));
         let mut forgotten = Vec::new();
         let mut stale = Vec::new();
         let mut order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
@@ -127,7 +141,7 @@ impl Dedupe {
             stale.push(oldest);
         }
         while let Some(oldest) = order.entries.front().copied()
-            && (now.duration_since(oldest.since) > self.kept
+            && (now.duration_since(oldest.since) > kept
                 || order.entries.len() >= limits::DEDUPE_ENTRIES)
         {
             order.entries.pop_front();

@@ -5,6 +5,7 @@ pub mod answer;
 pub mod decrypt;
 pub mod dedupe;
 pub mod normalize;
+pub mod parse;
 pub mod record;
 pub mod remember;
 pub mod spent;
@@ -21,7 +22,6 @@ use rand::Rng;
 use record::Record;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
-use wxedge_wechat::message::Message;
 
 /// Handles one callback: every stage in order, one answer, one outcome.
 pub async fn handle(
@@ -70,8 +70,7 @@ async fn stages(
     }
     let verified = verify::verify(account, &request, now_s)?;
     let clear = decrypt::decrypt(account, verified)?;
-    let message = Message::parse(&clear.message)
-        .map_err(|e| Rejection::new(Outcome::RejectedMalformed, e.reason()))?;
+    let message = parse::parse(&clear)?;
     let identity = message.identity(&account.config.appid);
     let facts = Facts { now_s, ce_id: identity.to_string(), random: random.clone() };
     record.parsed(&message, &facts.ce_id);

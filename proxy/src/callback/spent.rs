@@ -8,6 +8,7 @@ use crate::limits;
 use dashmap::DashMap;
 use sha2::{Digest, Sha256};
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use wxedge_wechat::signature::Signature;
@@ -31,7 +32,8 @@ impl Use {
 /// The signatures an account saw within its replay window.
 #[derive(Debug)]
 pub struct Spent {
-    kept: Duration,
+    /// How long a signature is remembered, in milliseconds.
+    kept_ms: AtomicU64,
     uses: DashMap<Signature, Use>,
     order: Mutex<VecDeque<(Instant, Signature)>>,
 }
@@ -39,7 +41,15 @@ pub struct Spent {
 impl Spent {
     /// Remembers signatures for `kept`.
     pub fn new(kept: Duration) -> Spent {
-        Spent { kept, uses: DashMap::new(), order: Mutex::new(VecDeque::new()) }
+        let spent =
+            Spent { kept_ms: AtomicU64::new(0), uses: DashMap::new(), order: Mutex::default() };
+        spent.keep(kept);
+        spent
+    }
+
+    /// Remembers signatures for `kept` from now on, the ones there included.
+    pub fn keep(&self, kept: Duration) {
+        self.kept_ms.store(u64::try_from(kept.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
     /// Binds a signature to its first use. Says whether this use is that one.
@@ -59,9 +69,10 @@ impl Spent {
 
     /// Forgets what is too old or too much.
     pub fn sweep(&self, now: Instant) {
+        let kept = Duration::from_millis(self.kept_ms.load(Ordering::Relaxed));
         let mut order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
         while let Some((since, oldest)) = order.front().copied()
-            && (now.duration_since(since) > self.kept || order.len() >= limits::SPENT_SIGNATURES)
+            && (now.duration_since(since) > kept || order.len() >= limits::SPENT_SIGNATURES)
         {
             order.pop_front();
             self.uses.remove(&oldest);

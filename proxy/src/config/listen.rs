@@ -27,7 +27,7 @@ pub struct Listen {
     pub admin_key: Option<Secret>,
     /// `trusted_proxies`: peers whose `X-Forwarded-For` counts. Default none.
     pub trusted_proxies: Vec<IpNet>,
-    /// `max_connections`: open connections, all listeners together, 1 to 1 000 000. Default 20 000.
+    /// `max_connections`: open connections of each listener, 1 to 1 000 000. Default 20 000.
     pub max_connections: usize,
     /// `max_connections_per_peer`: open connections of one address, 1 to 1 000 000. Default 256.
     pub max_connections_per_peer: usize,

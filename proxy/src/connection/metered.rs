@@ -78,7 +78,7 @@ const LINE_BYTE: [bool; 256] = {
 
 impl Meter {
     /// A meter that awaits a request.
-    pub fn new() -> Meter {
+    pub fn awaiting() -> Meter {
         Meter {
             epoch: Instant::now(),
             first_byte: AtomicU64::new(0),

@@ -105,7 +105,7 @@ pub async fn serve<A: App>(
     peer: IpAddr,
     mut drain: watch::Receiver<bool>,
 ) {
-    let meter = Arc::new(Meter::new());
+    let meter = Arc::new(Meter::awaiting());
     let mut stream: Stream = Box::new(Metered::new(stream, meter.clone()));
     let mut draining = pin!(async move {
         // An error means the sender is gone, and with it the server.

@@ -86,45 +86,52 @@ impl Connection {
 
     /// Reads chunks to the last one and replaces `body` by what they hold. Says whether anything came after it.
     async fn read_chunked(&mut self, body: &mut Vec<u8>) -> Result<bool, Failure> {
-        let mut raw = std::mem::take(body);
-        let mut at = 0;
+        let mut raw = Raw { bytes: std::mem::take(body), at: 0 };
         loop {
-            match httparse::parse_chunk_size(&raw[at..]).map_err(|_| Failure::Invalid)? {
-                httparse::Status::Complete((line, 0)) => {
-                    at += line;
-                    break;
+            let (line, size) = match httparse::parse_chunk_size(raw.rest()) {
+                Err(_) => return Err(Failure::Invalid),
+                Ok(httparse::Status::Complete(found)) => found,
+                Ok(httparse::Status::Partial) => {
+                    self.read_more(&mut raw, limits::CHUNK_LINE_BYTES).await?;
+                    continue;
                 }
-                httparse::Status::Complete((line, size)) => {
-                    let begin = at + line;
-                    let size = usize::try_from(size).map_err(|_| Failure::Invalid)?;
-                    if body.len().saturating_add(size) > limits::APP_ANSWER_BYTES {
-                        return Err(Failure::Invalid);
-                    }
-                    let end = begin + size;
-                    while raw.len() < end + 2 {
-                        self.read_some(&mut raw).await?;
-                    }
-                    if &raw[end..end + 2] != b"\r\n" {
-                        return Err(Failure::Invalid);
-                    }
-                    body.extend_from_slice(&raw[begin..end]);
-                    raw.drain(..end + 2);
-                    at = 0;
-                }
-                httparse::Status::Partial if raw.len() - at > limits::CHUNK_LINE_BYTES => {
-                    return Err(Failure::Invalid);
-                }
-                httparse::Status::Partial => self.read_some(&mut raw).await?,
+            };
+            raw.at += line;
+            if size == 0 {
+                break;
             }
+            let left = limits::APP_ANSWER_BYTES - body.len();
+            let size =
+                usize::try_from(size).ok().filter(|size| *size <= left).ok_or(Failure::Invalid)?;
+            while raw.rest().len() < size + 2 {
+                self.read_more(&mut raw, usize::MAX).await?;
+            }
+            let (data, rest) = raw.rest().split_at(size);
+            if !rest.starts_with(b"\r\n") {
+                return Err(Failure::Invalid);
+            }
+            body.extend_from_slice(data);
+            raw.at += size + 2;
         }
         // Trailers, which nobody here reads, end with an empty line.
         loop {
-            match raw[at..].windows(2).position(|pair| pair == b"\r\n") {
-                Some(0) => return Ok(raw.len() > at + 2),
-                Some(end) => at += end + 2,
-                None if raw.len() - at > limits::HEADER_BYTES => return Err(Failure::Invalid),
-                None => self.read_some(&mut raw).await?,
+            match raw.rest().windows(2).position(|pair| pair == b"\r\n") {
+                Some(0) => return Ok(raw.rest().len() > 2),
+                Some(end) => raw.at += end + 2,
+                None => self.read_more(&mut raw, limits::HEADER_BYTES).await?,
             }
+        }
+    }
+
+    /// Reads on where what is there, `max` bytes at most, does not suffice.
+    async fn read_more(&mut self, raw: &mut Raw, max: usize) -> Result<(), Failure> {
+        if raw.rest().len() > max {
+            return Err(Failure::Invalid);
+        }
+        raw.bytes.drain(..std::mem::take(&mut raw.at));
+        match self.read(&mut raw.bytes).await? {
+            0 => Err(Failure::Reset),
+            _ => Ok(()),
         }
     }
 
@@ -136,13 +143,6 @@ impl Connection {
             }
         }
         Ok(false)
-    }
-
-    async fn read_some(&mut self, into: &mut Vec<u8>) -> Result<(), Failure> {
-        match self.read(into).await? {
-            0 => Err(Failure::Reset),
-            _ => Ok(()),
-        }
     }
 
     /// Appends what has arrived; 0 is the end. The buffer is on the stack, so waiting takes no memory.
@@ -202,6 +202,18 @@ impl Stream {
             Stream::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
             Stream::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
         }
+    }
+}
+
+/// Bytes received, and how many of them are done with.
+struct Raw {
+    bytes: Vec<u8>,
+    at: usize,
+}
+
+impl Raw {
+    fn rest(&self) -> &[u8] {
+        &self.bytes[self.at..]
     }
 }
 
@@ -278,3 +290,6 @@ impl Head {
         Ok(Some(Head { status, bytes, framing, keep_alive, content_type }))
     }
 }
+
+#[cfg(test)]
+mod tests;
