@@ -78,7 +78,7 @@ fn a_kept_connection_that_was_closed_meanwhile_costs_nothing() {
     for _ in 0..10 {
         assert!(matches!(edge.wechat().deliver(&Message::text("hi")).verdict, Verdict::Replied(_)));
     }
-    assert_eq!(app.answered(), 10);
+    app.assert_answered(10);
     edge.assert_outcomes(&[("replied", 10)]);
     assert_eq!(edge.count("wxedge_upstream_failures_total", &[]), 0.0);
 }
@@ -98,7 +98,7 @@ fn a_request_that_finds_its_kept_connection_dead_goes_out_once_more() {
         let requests = app.requests();
         assert_eq!(requests.iter().map(|r| r.connection).collect::<Vec<_>>(), [1, 1, 2]);
         assert_eq!(requests[1].header("ce-id"), requests[2].header("ce-id"));
-        assert_eq!(app.answered(), 2, "one answer a message");
+        app.assert_answered(2);
         edge.assert_outcomes(&[("replied", 2)]);
         assert_eq!(edge.count("wxedge_upstream_failures_total", &[]), 0.0);
     }
@@ -173,5 +173,6 @@ fn a_call_that_waits_for_a_connection_is_a_success_at_the_deadline_and_reaches_t
     gate.open();
     app.await_calls(3);
     edge.assert_count("wxedge_callbacks_in_flight", &[], 0.0);
-    assert_eq!((app.answered(), app.connections()), (3, 1));
+    app.assert_answered(3);
+    assert_eq!(app.connections(), 1);
 }

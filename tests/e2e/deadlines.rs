@@ -45,7 +45,7 @@ fn a_slow_app_is_a_success_at_the_deadline_and_finishes_what_it_does() {
         gate.open();
         edge.assert_count("wxedge_upstream_duration_seconds_count", &[], 1.0);
         edge.assert_count("wxedge_callbacks_in_flight", &[], 0.0);
-        assert_eq!(app.answered(), 1);
+        app.assert_answered(1);
         assert_eq!(edge.wechat().deliver(&Message::text("hi")).verdict, Verdict::Acknowledged);
         assert_eq!(app.requests()[1].connection, 1, "the late answer was read to its end");
         assert_eq!(app.calls(), 2);

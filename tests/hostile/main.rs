@@ -4,8 +4,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod malformed;
+mod nginx;
 mod slow;
+mod sockets;
 mod tally;
+mod tls;
 mod xml;
 
 use wxedge_tests::edge::Builder;

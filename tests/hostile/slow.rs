@@ -1,23 +1,18 @@
 //! Clients that take their time, or hold on to what they have: each costs a bounded time and hinders nobody.
 
-use std::net::TcpStream;
-use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use nix::sys::socket::{
-    AddressFamily, SockFlag, SockType, SockaddrIn, connect, setsockopt, socket, sockopt,
-};
 use wxedge_tests::app::{Answer, App};
-use wxedge_tests::edge::Edge;
 use wxedge_tests::http::{Connection, NoAnswer};
 use wxedge_tests::message::Message;
 use wxedge_tests::wechat::{Mode, Verdict, Wechat};
 use wxedge_tests::{PATIENCE, Ruler, eventually, thread};
 
 use crate::edge;
+use crate::sockets::narrow;
 use crate::tally::Tally;
 
 /// The whole request, from its first byte.
@@ -175,24 +170,13 @@ fn who_is_refused_already_cannot_go_on_for_long() {
     }
 }
 
-/// A connection whose end takes in little, and nothing that it is not asked to.
-fn narrow(edge: &Edge) -> Connection {
-    let std::net::SocketAddr::V4(address) = edge.callback else { panic!("IPv4") };
-    let flags = SockFlag::SOCK_CLOEXEC;
-    let narrow = socket(AddressFamily::Inet, SockType::Stream, flags, None).unwrap();
-    setsockopt(&narrow, sockopt::RcvBuf, &4_096).unwrap();
-    setsockopt(&narrow, sockopt::TcpMaxSeg, &536).unwrap();
-    connect(narrow.as_raw_fd(), &SockaddrIn::from(address)).unwrap();
-    Connection::over(TcpStream::from(narrow)).unwrap()
-}
-
 #[test]
 fn a_client_that_does_not_read_its_answer_is_dropped() {
     // As much as an app may say, `]]>` costs 3 bytes in JSON and 15 in XML: more than the socket takes in without a reader.
     let app = App::answering(Answer::text(&"]]>".repeat(21_000)));
     let edge = edge().mode(Mode::Plain).app(&app).start();
     let ruler = Ruler::start();
-    let mut deaf = narrow(&edge);
+    let mut deaf = narrow(edge.callback);
     deaf.send(request(&edge.wechat()).0).unwrap();
     app.await_calls(1);
     let begun = Instant::now();
@@ -206,7 +190,7 @@ fn a_client_that_does_not_read_its_answer_is_dropped() {
     drop(deaf);
 
     // The same answer to a client that reads.
-    let mut patient = narrow(&edge);
+    let mut patient = narrow(edge.callback);
     patient.send(request(&edge.wechat()).0).unwrap();
     let answer = patient.response(PATIENCE).unwrap();
     assert!(answer.body.len() > 300_000, "{}", answer.body.len());

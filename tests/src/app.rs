@@ -358,6 +358,17 @@ impl App {
         self.inner.answered.load(Ordering::SeqCst)
     }
 
+    /// Waits until `number` requests were answered whole. The app counts an answer when it has written it, so whoever
+    /// reads the answer may be ahead of the count.
+    ///
+    /// # Panics
+    /// When there are fewer in the end, or more.
+    pub fn assert_answered(&self, number: usize) {
+        let enough = || self.answered() >= number;
+        crate::eventually(Duration::from_secs(5), "the app has answered", enough);
+        assert_eq!(self.answered(), number, "requests the app answered whole");
+    }
+
     /// How many connections there were.
     #[must_use]
     pub fn connections(&self) -> u64 {
