@@ -139,6 +139,7 @@ impl Edge {
         let arrival = Arrival { first_byte: Instant::now(), peer };
         // HTTP/2 has no raw header, and its framing is not ours to judge.
         if !session.is_http2() && framing::check(&session.to_h1_raw()).is_err() {
+            session.set_keepalive(None);
             self.refuse(session, 400).await;
         } else {
             self.callback(&account, session, arrival).await;

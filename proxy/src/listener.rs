@@ -215,3 +215,50 @@ impl<A: App> Service for Listener<A> {
         Some(self.threads)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STRANGER: &str = "203.0.113.9";
+
+    fn admission(max: usize, max_per_peer: usize) -> Arc<Admission> {
+        let exempt = vec!["10.0.0.0/8".parse().unwrap()];
+        let gauge = IntGauge::new("connections", "open").unwrap();
+        Arc::new(Admission::new(max, max_per_peer, exempt, gauge))
+    }
+
+    fn admit(admission: &Arc<Admission>, peer: &str, times: usize) -> Vec<Admitted> {
+        let peer = peer.parse().unwrap();
+        (0..times).filter_map(|_| admission.admit(peer)).collect()
+    }
+
+    #[test]
+    fn no_more_than_the_bound_in_all_and_a_place_is_given_back() {
+        let admission = admission(3, 100);
+        let mut held = admit(&admission, STRANGER, 2);
+        held.extend(admit(&admission, "127.0.0.1", 2));
+        assert_eq!((held.len(), admission.gauge.get()), (3, 3));
+        drop(held.pop());
+        assert_eq!(admit(&admission, "10.0.0.1", 5).len(), 1);
+        drop(held);
+        assert_eq!((admission.gauge.get(), admission.open.load(Ordering::Relaxed)), (0, 0));
+        assert_eq!(admit(&admission, STRANGER, 5).len(), 3);
+    }
+
+    #[test]
+    fn no_more_than_the_bound_of_one_peer_unless_it_is_exempt() {
+        let admission = admission(100, 2);
+        let held = admit(&admission, STRANGER, 5);
+        assert_eq!(held.len(), 2);
+        for (other, admitted) in
+            [("203.0.113.10", 2), ("2001:db8::1", 2), ("127.0.0.1", 5), ("::1", 5), ("10.9.8.7", 5)]
+        {
+            assert_eq!(admit(&admission, other, 5).len(), admitted, "{other}");
+        }
+        assert_eq!(admission.gauge.get(), 2, "who was refused holds nothing");
+        drop(held);
+        assert_eq!(admit(&admission, STRANGER, 5).len(), 2);
+        assert!(admission.per_peer.is_empty(), "who has left is forgotten");
+    }
+}

@@ -3,8 +3,12 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+mod idle;
 mod malformed;
+mod mutations;
 mod nginx;
+mod plugin;
+mod redaction;
 mod slow;
 mod sockets;
 mod tally;

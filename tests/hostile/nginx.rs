@@ -16,6 +16,9 @@ use wxedge_tests::{PATIENCE, eventually};
 
 use crate::edge;
 use crate::sockets::{self, Reserved};
+use crate::tls::Identity;
+
+const CONF: &str = include_str!("../../conf/nginx.conf");
 
 /// Dropping it ends it.
 struct Nginx {
@@ -27,19 +30,30 @@ struct Nginx {
 impl Nginx {
     /// With `conf/nginx.conf`, in front of this edge.
     fn before(edge: &Edge) -> Nginx {
-        Nginx::with(edge, &[])
+        Nginx::start(edge, Folder::new(), CONF.to_owned())
+    }
+
+    /// With its TLS lines, and a certificate from `folder`.
+    fn with_tls(edge: &Edge, folder: Folder) -> Nginx {
+        let site =
+            CONF.replace("    listen 80;\n", "").replace("#listen 443 ssl;", "listen 80 ssl;");
+        let site = site.replace("#ssl_", "ssl_").replace("/etc/ssl/example.com/", "");
+        Nginx::start(edge, folder, site)
     }
 
     /// Without the lines that begin with these words.
-    fn with(edge: &Edge, left_out: &[&str]) -> Nginx {
-        let folder = Folder::new();
-        let port = Reserved::port();
-        let kept = include_str!("../../conf/nginx.conf").lines();
+    fn without(edge: &Edge, left_out: &[&str]) -> Nginx {
+        let kept = CONF.lines();
         let kept = kept.filter(|line| !left_out.iter().any(|words| line.trim().starts_with(words)));
-        let mut site = kept.map(|line| format!("{line}\n")).collect::<String>();
+        let site = kept.map(|line| format!("{line}\n")).collect();
+        Nginx::start(edge, Folder::new(), site)
+    }
+
+    fn start(edge: &Edge, folder: Folder, mut site: String) -> Nginx {
+        let port = Reserved::port();
         let path = folder.path().display();
         for (given, here) in [
-            ("listen 80;", format!("listen {} reuseport;", port.address)),
+            ("listen 80", format!("listen {} reuseport", port.address)),
             ("server 127.0.0.1:8080;", format!("server {};", edge.callback)),
             ("/var/log/nginx/", format!("{path}/")),
         ] {
@@ -91,7 +105,8 @@ impl Drop for Nginx {
 
 fn program() -> PathBuf {
     let path = std::env::var("PATH").unwrap_or_default() + ":/usr/sbin:/sbin";
-    let found = path.split(':').map(|folder| PathBuf::from(folder).join("nginx")).find(|p| p.exists());
+    let found =
+        path.split(':').map(|folder| PathBuf::from(folder).join("nginx")).find(|p| p.exists());
     found.expect("nginx: apt-get install nginx-light")
 }
 
@@ -142,8 +157,26 @@ fn callbacks_pass_over_kept_connections() {
 #[test]
 fn callbacks_pass_as_nginx_speaks_by_default() {
     let edge = behind_nginx().start();
-    let nginx = Nginx::with(&edge, &["proxy_http_version", "proxy_set_header   Connection", "keepalive"]);
+    let nginx = Nginx::without(
+        &edge,
+        &["proxy_http_version", "proxy_set_header   Connection", "keepalive"],
+    );
     passes(&edge, &nginx, 0.0);
+}
+
+#[test]
+fn callbacks_pass_where_nginx_ends_tls() {
+    let folder = Folder::new();
+    let identity = Identity::of("127.0.0.1");
+    folder.write("fullchain.pem", &identity.certificate);
+    folder.write("privkey.pem", &identity.key);
+    let edge = behind_nginx().start();
+    let nginx = Nginx::with_tls(&edge, folder);
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        let wechat = Wechat::new(&format!("https://{}/wechat/main", nginx.address()));
+        let wechat = wechat.tls(identity.trusted(&[version]));
+        assert_eq!(wechat.push(&Message::text("hi")).reply().at("Content"), Some("hi"));
+    }
 }
 
 #[test]
@@ -167,7 +200,11 @@ fn the_source_is_the_last_who_is_no_proxy_of_ours() {
     ];
     for (number, (caller, forwarded, status, source)) in cases.into_iter().enumerate() {
         let headers: Vec<_> = forwarded.iter().map(|list| ("X-Forwarded-For", *list)).collect();
-        assert_eq!(send_from(caller, &nginx, &wechat, &headers).status, status, "{caller:?} {forwarded:?}");
+        assert_eq!(
+            send_from(caller, &nginx, &wechat, &headers).status,
+            status,
+            "{caller:?} {forwarded:?}"
+        );
         assert_eq!(edge.await_log(number + 1)[number]["source"], source);
     }
 }

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use wxedge_tests::app::{Answer, App};
 use wxedge_tests::http::{Connection, NoAnswer};
 use wxedge_tests::message::Message;
@@ -195,44 +194,4 @@ fn a_client_that_does_not_read_its_answer_is_dropped() {
     let answer = patient.response(PATIENCE).unwrap();
     assert!(answer.body.len() > 300_000, "{}", answer.body.len());
     edge.assert_outcomes(&[("client_gone", 1), ("replied", 1)]);
-}
-
-#[test]
-fn a_thousand_idle_connections_hinder_nobody_also_under_a_low_limit_of_files() {
-    const IDLE: usize = 1_000;
-    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
-    setrlimit(Resource::RLIMIT_NOFILE, hard, hard).unwrap();
-    let edge = edge().under(&["prlimit", "--nofile=64:"]).start();
-    let limits = std::fs::read_to_string(format!("/proc/{}/limits", edge.pid())).unwrap();
-    let limit = limits.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap();
-    let soft: u64 = limit.split_whitespace().next().unwrap().parse().unwrap();
-    assert_eq!(soft, hard.min(65_536));
-
-    let ruler = Ruler::start();
-    let idle: Vec<Connection> = (0..IDLE).map(|_| Connection::to(edge.callback)).collect();
-    let open = ("listener", "callback");
-    edge.assert_count("wxedge_connections", &[open], IDLE as f64);
-    for _ in 0..20 {
-        let delivery = edge.wechat().deliver(&Message::text("hi"));
-        assert!(matches!(delivery.verdict, Verdict::Replied(_)), "{:?}", delivery.verdict);
-        assert!(delivery.took < GRACE + ruler.worst(), "{:?}", delivery.took);
-    }
-    drop(idle);
-    edge.assert_count("wxedge_connections", &[open], 0.0);
-}
-
-#[test]
-fn a_connection_that_says_nothing_ends_after_a_minute() {
-    let edge = edge().start();
-    let begun = Instant::now();
-    let mut silent = Connection::to(edge.callback);
-    let mut used = Connection::to(edge.callback);
-    used.send(request(&edge.wechat()).0).unwrap();
-    assert_eq!(used.response(PATIENCE).unwrap().status, 200);
-    for connection in [&mut silent, &mut used] {
-        assert_eq!(connection.closed(Duration::from_secs(65)), Ok(Vec::new()), "without a word");
-        assert!(begun.elapsed() > Duration::from_secs(59), "{:?}", begun.elapsed());
-    }
-    edge.assert_outcomes(&[("replied", 1)]);
-    assert_eq!(edge.count("wxedge_unrouted_total", &[]), 0.0);
 }

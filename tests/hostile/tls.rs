@@ -8,9 +8,11 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use rustls::client::Resumption;
 use rustls::crypto::ring;
-use rustls::{ClientConfig, RootCertStore, ServerConfig, ServerConnection, SupportedProtocolVersion};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{
+    ClientConfig, RootCertStore, ServerConfig, ServerConnection, SupportedProtocolVersion,
+};
 use wxedge_tests::canary;
 use wxedge_tests::edge::{Builder, Edge};
 use wxedge_tests::folder::Folder;
@@ -22,13 +24,13 @@ use wxedge_tests::{PATIENCE, Ruler, eventually, thread};
 use crate::edge;
 
 /// A certificate that only those trust who have it.
-struct Identity {
-    certificate: String,
-    key: String,
+pub(crate) struct Identity {
+    pub(crate) certificate: String,
+    pub(crate) key: String,
 }
 
 impl Identity {
-    fn of(name: &str) -> Identity {
+    pub(crate) fn of(name: &str) -> Identity {
         let made = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
         Identity { certificate: made.cert.pem(), key: made.signing_key.serialize_pem() }
     }
@@ -40,7 +42,10 @@ impl Identity {
     }
 
     /// A client that trusts this and nothing else.
-    fn trusted(&self, versions: &[&'static SupportedProtocolVersion]) -> Arc<ClientConfig> {
+    pub(crate) fn trusted(
+        &self,
+        versions: &[&'static SupportedProtocolVersion],
+    ) -> Arc<ClientConfig> {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(self.certificate.as_bytes()).unwrap()).unwrap();
         let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
@@ -102,7 +107,9 @@ fn operators_have_it_too() {
     let tls = identity.trusted(rustls::ALL_VERSIONS);
     let mut admin = Connection::open_tls(edge.admin, "127.0.0.1", tls, PATIENCE).unwrap();
     let key = format!("Bearer {}", canary::ADMIN_KEY);
-    for (target, status) in [("/healthz", 200), ("/v1/status", 200), ("/metrics", 200), ("/nowhere", 404)] {
+    for (target, status) in
+        [("/healthz", 200), ("/v1/status", 200), ("/metrics", 200), ("/nowhere", 404)]
+    {
         admin.request("GET", target, &[("authorization", &key)], b"").unwrap();
         let answer = admin.response(PATIENCE).unwrap();
         assert_eq!(answer.status, status, "{target}");
@@ -122,7 +129,8 @@ fn who_does_not_shake_hands_is_dropped() {
     let edge = with_tls(&folder, "callback").start();
     let ruler = Ruler::start();
     // The beginning of a handshake, of a longer one, and what is none at all.
-    let silent: [&[u8]; 3] = [b"", b"\x16\x03\x01", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"];
+    let silent: [&[u8]; 3] =
+        [b"", b"\x16\x03\x01", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"];
     let garbage: [&[u8]; 2] = [b"POST /wechat/main HTTP/1.1\r\nHost: a\r\n\r\n", &[0xff; 600]];
     let waits = silent.iter().map(|bytes| (*bytes, Duration::from_secs(5)));
     let waits = waits.chain(garbage.iter().map(|bytes| (*bytes, Duration::ZERO)));
@@ -168,13 +176,19 @@ fn a_new_certificate_is_presented_after_sighup_and_a_bad_one_never() {
     assert!(matches!(deliver_on(&mut kept, &wechat), Verdict::Replied(_)));
 
     new.write(&folder, "callback");
-    assert!(matches!(wechat.deliver(&Message::text("hi")).verdict, Verdict::Replied(_)), "not before it is told");
+    assert!(
+        matches!(wechat.deliver(&Message::text("hi")).verdict, Verdict::Replied(_)),
+        "not before it is told"
+    );
     edge.signal(Signal::SIGHUP);
     edge.assert_count(RELOADS, &[("result", "ok")], 1.0);
     assert!(wechat.connect().is_err(), "the old one is presented to nobody");
     let renewed = trusting(&edge, &new);
     assert!(matches!(renewed.deliver(&Message::text("hi")).verdict, Verdict::Replied(_)));
-    assert!(matches!(deliver_on(&mut kept, &wechat), Verdict::Replied(_)), "who is connected stays so");
+    assert!(
+        matches!(deliver_on(&mut kept, &wechat), Verdict::Replied(_)),
+        "who is connected stays so"
+    );
 
     let bad: [(&str, &dyn Fn()); 4] = [
         ("a key that does not fit", &|| drop(folder.write("callback.key", &old.key))),
@@ -231,7 +245,11 @@ impl TlsApp {
         TlsApp { address, read }
     }
 
-    fn serve(config: &Arc<ServerConfig>, socket: TcpStream, into: &Mutex<Vec<u8>>) -> std::io::Result<()> {
+    fn serve(
+        config: &Arc<ServerConfig>,
+        socket: TcpStream,
+        into: &Mutex<Vec<u8>>,
+    ) -> std::io::Result<()> {
         let session = ServerConnection::new(config.clone()).map_err(std::io::Error::other)?;
         let mut tls = rustls::StreamOwned::new(session, socket);
         let mut buffer = [0; 16 * 1024];
@@ -288,10 +306,9 @@ fn an_app_that_cannot_show_who_it_is_gets_nothing() {
     known.write(&folder, "known");
     other.write(&folder, "other");
     let trust = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
-    for (what, served, trusted) in [
-        ("an unknown authority", &known, "other.pem"),
-        ("another name", &other, "other.pem"),
-    ] {
+    for (what, served, trusted) in
+        [("an unknown authority", &known, "other.pem"), ("another name", &other, "other.pem")]
+    {
         let app = TlsApp::start(served);
         let edge = edge().url(&app.url()).env("SSL_CERT_FILE", &trust(trusted)).start();
         is_not_reached(&edge);

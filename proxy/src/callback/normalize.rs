@@ -3,6 +3,7 @@
 use super::Facts;
 use crate::account::Account;
 use crate::config::{BodyFormat, SigningKey};
+use crate::upstream::Delivery;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, Datelike, SecondsFormat};
@@ -12,17 +13,6 @@ use sha2::Sha256;
 use std::time::Duration;
 use wxedge_wechat::message::{Format, Message};
 use wxedge_wechat::signature::sign;
-
-/// One request to the app.
-#[derive(Debug)]
-pub struct Delivery {
-    /// Added to the app's URL: the plaintext-mode query of XML mode.
-    pub query: Option<String>,
-    /// Lines that end in CR LF: everything but `host`, `authorization` and `content-length`.
-    pub headers: String,
-    /// The body.
-    pub body: Vec<u8>,
-}
 
 /// The lines of a usual message fit.
 const HEADER_BYTES: usize = 768;

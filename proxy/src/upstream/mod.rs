@@ -7,7 +7,6 @@ mod pool;
 
 pub use failure::Failure;
 
-use crate::callback::normalize::Delivery;
 use crate::config;
 use crate::limits;
 use base64::Engine;
@@ -20,6 +19,17 @@ use pool::Pool;
 use std::borrow::Cow;
 use std::time::Duration;
 use url::{Position, Url};
+
+/// One request to the app.
+#[derive(Debug)]
+pub struct Delivery {
+    /// Added to the app's URL: the plaintext-mode query of XML mode.
+    pub query: Option<String>,
+    /// Lines that end in CR LF: everything but `host`, `authorization` and `content-length`.
+    pub headers: String,
+    /// The body.
+    pub body: Vec<u8>,
+}
 
 /// A complete answer of the app, whatever its status.
 #[derive(Debug, Clone)]

@@ -1,0 +1,53 @@
+//! Clients that connect and say nothing.
+
+use std::time::{Duration, Instant};
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use wxedge_tests::http::Connection;
+use wxedge_tests::message::Message;
+use wxedge_tests::wechat::Verdict;
+use wxedge_tests::{PATIENCE, Ruler};
+
+use crate::edge;
+
+#[test]
+fn a_connection_that_says_nothing_ends_after_a_minute() {
+    let edge = edge().start();
+    let wechat = edge.wechat();
+    let sealed = wechat.seal(&Message::text("hi"));
+    let begun = Instant::now();
+    let mut silent = Connection::to(edge.callback);
+    let mut used = Connection::to(edge.callback);
+    used.send(wechat.request("POST", &sealed.query, &sealed.body)).unwrap();
+    assert_eq!(used.response(PATIENCE).unwrap().status, 200);
+    for connection in [&mut silent, &mut used] {
+        assert_eq!(connection.closed(Duration::from_secs(65)), Ok(Vec::new()), "without a word");
+        assert!(begun.elapsed() > Duration::from_secs(59), "{:?}", begun.elapsed());
+    }
+    edge.assert_outcomes(&[("replied", 1)]);
+    assert_eq!(edge.count("wxedge_unrouted_total", &[]), 0.0);
+}
+
+#[test]
+fn a_thousand_idle_connections_hinder_nobody_also_under_a_low_limit_of_files() {
+    const IDLE: usize = 1_000;
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard).unwrap();
+    let edge = edge().under(&["prlimit", "--nofile=64:"]).start();
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", edge.pid())).unwrap();
+    let limit = limits.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap();
+    let soft: u64 = limit.split_whitespace().next().unwrap().parse().unwrap();
+    assert_eq!(soft, hard.min(65_536));
+
+    let ruler = Ruler::start();
+    let idle: Vec<Connection> = (0..IDLE).map(|_| Connection::to(edge.callback)).collect();
+    let open = ("listener", "callback");
+    edge.assert_count("wxedge_connections", &[open], IDLE as f64);
+    for _ in 0..20 {
+        let delivery = edge.wechat().deliver(&Message::text("hi"));
+        assert!(matches!(delivery.verdict, Verdict::Replied(_)), "{:?}", delivery.verdict);
+        assert!(delivery.took < Duration::from_millis(500) + ruler.worst(), "{:?}", delivery.took);
+    }
+    drop(idle);
+    edge.assert_count("wxedge_connections", &[open], 0.0);
+}
