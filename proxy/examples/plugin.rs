@@ -3,18 +3,19 @@
 //! `cargo run --example plugin -- conf/quickstart.toml 127.0.0.1:8000 127.0.0.1:9000`: listens on the first address,
 //! proxies what is no callback to the second.
 //!
-//! What stands below HTTP is the host's: a deadline for the header, bounds on connections, TLS and its reload.
+//! What stands around HTTP is the host's: a deadline for the header, bounds on connections, TLS and its reload, a reload
+//! of the configuration ([`Edge::reload`]), where metrics are served ([`Edge::render_metrics`]), a grace period at the end.
 
 use async_trait::async_trait;
 use pingora::prelude::{HttpPeer, Opt, Result, Server, Session, http_proxy_service};
 use pingora::proxy::ProxyHttp;
 use pingora::services::background::background_service;
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use wxedge::config::Config;
 use wxedge::edge::Edge;
+use wxedge::server::environment;
 
 struct Host {
     edge: Arc<Edge>,
@@ -51,7 +52,7 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
         return Err("usage: plugin CONFIG LISTEN SITE".into());
     };
     let config =
-        Config::load(Path::new(config), &BTreeMap::new()).map_err(|issues| issues.to_string())?;
+        Config::load(Path::new(config), &environment()).map_err(|issues| issues.to_string())?;
     // Your own registry, if you have one.
     let edge = Edge::open(config, prometheus::Registry::new())?;
 

@@ -2,10 +2,13 @@
 
 use crate::callback::dedupe::Dedupe;
 use crate::callback::spent::Spent;
+use crate::callback::unix_now_s;
 use crate::config::{self, Target};
 use crate::limits;
 use crate::metrics::{AccountMetrics, Metrics};
+use crate::process_log::Seldom;
 use crate::upstream::{Failure, Upstream};
+use arc_swap::ArcSwapOption;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
@@ -32,6 +35,9 @@ pub struct Account {
     pub spent: Arc<Spent>,
     /// How many callbacks are being handled.
     pub in_flight: Arc<InFlight>,
+    /// When the app failed last, in Unix seconds, and why.
+    pub last_failure: Arc<ArcSwapOption<(i64, Failure)>>,
+    reminder: Arc<Seldom>,
     /// Its series.
     pub metrics: Arc<AccountMetrics>,
     /// The slowest answer since the last summary, in microseconds.
@@ -48,17 +54,24 @@ impl Account {
         before: Option<&Account>,
         metrics: &Metrics,
     ) -> Result<Account, Failure> {
-        let kept = limits::DEDUPE_ANSWER.max(config.replay_window.unwrap_or_default());
-        let app = match &config.upstream.target {
-            Target::Echo => App::Echo,
-            Target::Url(url) => App::Http(Arc::new(Upstream::new(url, &config.upstream)?)),
+        // A timestamp may be ahead of our clock by the window, and then be valid for twice as long.
+        let kept = limits::DEDUPE_ANSWER.max(2 * config.replay_window.unwrap_or_default());
+        let app = match (&config.upstream.target, before) {
+            (Target::Echo, _) => App::Echo,
+            // Its connections and addresses stay, unless they are another app's.
+            (_, Some(before)) if before.config.upstream.same_app(&config.upstream) => {
+                before.app.clone()
+            }
+            (Target::Url(url), _) => App::Http(Arc::new(Upstream::new(url, &config.upstream)?)),
         };
         let Some(before) = before else {
             return Ok(Account {
                 app,
                 dedupe: Arc::new(Dedupe::new(kept)),
                 spent: Arc::new(Spent::new(kept)),
-                in_flight: Arc::new(InFlight(AtomicUsize::new(0))),
+                in_flight: Arc::default(),
+                last_failure: Arc::default(),
+                reminder: Arc::default(),
                 metrics: Arc::new(metrics.account(&config.name)),
                 slowest_us: Arc::new(AtomicU64::new(0)),
                 config,
@@ -67,15 +80,28 @@ impl Account {
         before.dedupe.keep(kept);
         before.spent.keep(kept);
         Ok(Account {
-            // Its connections and addresses stay, unless they are another app's.
-            app: if before.config.upstream == config.upstream { before.app.clone() } else { app },
+            app,
             dedupe: before.dedupe.clone(),
             spent: before.spent.clone(),
             in_flight: before.in_flight.clone(),
+            last_failure: before.last_failure.clone(),
+            reminder: before.reminder.clone(),
             metrics: before.metrics.clone(),
             slowest_us: before.slowest_us.clone(),
             config,
         })
+    }
+
+    /// The app failed: counted, shown in the status, and said now and then.
+    pub fn failed(&self, failure: Failure) {
+        self.metrics.upstream_failures(&failure).inc();
+        self.last_failure.store(Some(Arc::new((unix_now_s(), failure))));
+        if self.reminder.is_time() {
+            log::warn!(
+                "{}: {failure}; WeChat got the edge's answer in its place",
+                self.config.name
+            );
+        }
     }
 
     /// Forgets what is too old, closes what is idle. Called once a second.
@@ -89,32 +115,88 @@ impl Account {
     }
 }
 
-/// Callbacks being handled, calls that go on after the deadline included.
-#[derive(Debug)]
-pub struct InFlight(AtomicUsize);
+/// What an account has at hand. All of it is bounded by `max_in_flight`, apart from each other, and by
+/// [`limits::UNVERIFIED_BYTES`].
+#[derive(Debug, Default)]
+pub struct InFlight {
+    waiting: AtomicUsize,
+    late: AtomicUsize,
+    unverified: AtomicUsize,
+}
 
 impl InFlight {
-    /// How many there are.
-    pub fn count(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
+    /// Callbacks that wait for their answer.
+    pub fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
     }
 
-    /// Takes a place if there are fewer than `max`.
+    /// Callbacks that wait, and calls that go on after the deadline.
+    pub fn all(&self) -> usize {
+        self.waiting() + self.late.load(Ordering::Relaxed)
+    }
+
+    /// Takes a place for a callback if there are fewer than `max_in_flight`.
     pub fn enter(account: &Arc<Account>) -> Option<Place> {
-        let before = account.in_flight.0.fetch_add(1, Ordering::Relaxed);
+        let before = account.in_flight.waiting.fetch_add(1, Ordering::Relaxed);
         account.metrics.in_flight.inc();
         let place = Place(account.clone());
         (before < account.config.max_in_flight).then_some(place)
     }
 }
 
-/// A place among the callbacks being handled; dropping it gives it back.
+/// A place among the callbacks that wait; dropping it gives it back.
 #[derive(Debug)]
 pub struct Place(Arc<Account>);
 
+impl Place {
+    /// Exchanges it for a place among the calls that go on after the deadline, if there are fewer than `max_in_flight`.
+    pub fn late(self) -> Option<Late> {
+        let before = self.0.in_flight.late.fetch_add(1, Ordering::Relaxed);
+        let late = Late(self.0.clone());
+        (before < self.0.config.max_in_flight).then_some(late)
+    }
+}
+
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.in_flight.0.fetch_sub(1, Ordering::Relaxed);
+        self.0.in_flight.waiting.fetch_sub(1, Ordering::Relaxed);
         self.0.metrics.in_flight.dec();
+    }
+}
+
+/// A place among the calls that go on; dropping it gives it back.
+#[derive(Debug)]
+pub struct Late(Arc<Account>);
+
+impl Drop for Late {
+    fn drop(&mut self) {
+        self.0.in_flight.late.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The bytes of a body that nobody has verified yet; dropping it gives them back.
+#[derive(Debug)]
+pub struct Unverified<'a> {
+    account: &'a Account,
+    bytes: usize,
+}
+
+impl<'a> Unverified<'a> {
+    /// None yet.
+    pub fn new(account: &'a Account) -> Unverified<'a> {
+        Unverified { account, bytes: 0 }
+    }
+
+    /// Adds bytes. Says whether there is room for them.
+    pub fn add(&mut self, bytes: usize) -> bool {
+        self.bytes += bytes;
+        let before = self.account.in_flight.unverified.fetch_add(bytes, Ordering::Relaxed);
+        before + bytes <= limits::UNVERIFIED_BYTES
+    }
+}
+
+impl Drop for Unverified<'_> {
+    fn drop(&mut self) {
+        self.account.in_flight.unverified.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }

@@ -26,8 +26,6 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 #[derive(Debug)]
 pub struct Admin {
     edge: Arc<Edge>,
-    /// Given with `authorization: Bearer …`; without one the listener is on loopback.
-    key: Option<Secret>,
     started: i64,
     ready: Arc<AtomicBool>,
     drain: watch::Receiver<bool>,
@@ -44,10 +42,8 @@ impl Admin {
     /// `ready` is true while the edge takes callbacks.
     pub fn new(edge: Arc<Edge>, ready: Arc<AtomicBool>, drain: watch::Receiver<bool>) -> Admin {
         let now = unix_now_s();
-        let key = edge.config().listen.admin_key.clone();
         Admin {
             edge,
-            key,
             started: now,
             ready,
             drain,
@@ -148,7 +144,7 @@ impl App for Admin {
         let request = session.req_header();
         let path = request.uri.path().to_owned();
         let method = request.method.clone();
-        let response = match refusal(session, self.key.as_ref(), &path) {
+        let response = match refusal(session, self.edge.config().listen.admin_key.as_ref(), &path) {
             Some(refusal) => refusal,
             None if path == "/v1/events" && method == Method::GET => {
                 // The reader left; that is how streams end.
@@ -162,7 +158,7 @@ impl App for Admin {
     }
 
     fn unrouted(&self, status: u16, reason: &'static str, peer: IpAddr) {
-        log::debug!("{peer}: {status} {reason} on the admin listener");
+        log::info!("admin: {peer} gets {status}: {reason}");
     }
 }
 
@@ -233,7 +229,10 @@ fn status_of(account: &Account) -> Value {
                 Target::Url(url) => url.host_str().unwrap_or_default(),
             },
             "circuit": "closed",
-            "in_flight": account.in_flight.count(),
+            "in_flight": account.in_flight.waiting(),
+            "last_failure": account.last_failure.load().as_deref().map(|(at, failure)| {
+                json!({"at": at, "reason": failure.reason()})
+            }),
         },
         "spool": {"pending": 0, "dead": 0, "oldest_s": 0},
         "source_ip": source_ip,

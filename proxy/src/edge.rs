@@ -1,11 +1,12 @@
 //! The edge: its accounts, what they share, and the way in, for our own listener and for a host's Pingora server.
 
-use crate::access_log::AccessLog;
 use crate::account::Account;
 use crate::callback;
 use crate::config::Config;
 use crate::connection::{App, Arrival, Response, framing};
 use crate::events::Events;
+use crate::limits;
+use crate::lines::{Lines, unix_now};
 use crate::metrics::Metrics;
 use crate::openid::OpenidKey;
 use crate::outcome::Outcome;
@@ -31,7 +32,7 @@ pub struct Edge {
     /// What is counted.
     pub metrics: Metrics,
     /// What is logged.
-    pub log: AccessLog,
+    pub log: Lines,
     /// What the sidecar hears.
     pub events: Events,
     /// How openids are logged.
@@ -90,7 +91,7 @@ impl Edge {
         Ok(Edge {
             state: ArcSwap::from_pointee(State::new(config, None, &metrics)?),
             metrics,
-            log: AccessLog::start(std::io::stdout()).map_err(OpenError::Log)?,
+            log: Lines::start("access-log", std::io::stdout()).map_err(OpenError::Log)?,
             events: Events::default(),
             openid,
         })
@@ -139,8 +140,10 @@ impl Edge {
         let arrival = Arrival { first_byte: Instant::now(), peer };
         // HTTP/2 has no raw header, and its framing is not ours to judge.
         if !session.is_http2() && framing::check(&session.to_h1_raw()).is_err() {
+            self.unrouted(400, "framing", peer);
             session.set_keepalive(None);
-            self.refuse(session, 400).await;
+            // The sender may be gone; there is nobody else to tell.
+            let _gone = Response::empty(400).write(session).await;
         } else {
             self.callback(&account, session, arrival).await;
         }
@@ -155,7 +158,7 @@ impl Edge {
     ) {
         match session.req_header().method {
             Method::GET | Method::POST => callback::handle(self, account, session, arrival).await,
-            _ => self.refuse(session, 405).await,
+            _ => self.refuse(session, arrival, 405).await,
         }
     }
 
@@ -164,10 +167,26 @@ impl Edge {
         state.by_path.get(session.req_header().uri.path()).cloned()
     }
 
-    async fn refuse(&self, session: &mut ServerSession, status: u16) {
-        self.metrics.unrouted(status);
+    async fn refuse(&self, session: &mut ServerSession, arrival: Arrival, status: u16) {
+        // Only as far as it cannot be an openid or a signature, which a mistake may have stuck to it.
+        let plain = |c: &char| c.is_ascii_lowercase() || matches!(c, '/' | '_' | '-' | '.');
+        let path = session.req_header().uri.path().chars();
+        let path = path.take_while(plain).take(limits::LOG_PATH_CHARS).collect();
+        self.unrouted_line(
+            status,
+            if status == 404 { "path" } else { "method" },
+            arrival.peer,
+            Some(path),
+        );
         // The sender may be gone; there is nobody else to tell.
         let _gone = Response::empty(status).write(session).await;
+    }
+
+    /// A request that is no callback: its number, and its line.
+    fn unrouted_line(&self, status: u16, reason: &str, peer: IpAddr, path: Option<String>) {
+        self.metrics.unrouted(status);
+        let line = json!({"ts": unix_now(), "status": status, "reason": reason, "source": peer, "path": path});
+        self.log.add(|log| log.extend(line.to_string().bytes()));
     }
 
     /// Once a second: forgets what is old, tells the readers of the event stream what happened.
@@ -200,13 +219,12 @@ impl App for Edge {
     async fn respond(self: &Arc<Self>, session: &mut ServerSession, arrival: Arrival) {
         match self.route(session) {
             Some(account) => self.callback(&account, session, arrival).await,
-            None => self.refuse(session, 404).await,
+            None => self.refuse(session, arrival, 404).await,
         }
     }
 
     fn unrouted(&self, status: u16, reason: &'static str, peer: IpAddr) {
-        self.metrics.unrouted(status);
-        log::debug!("{peer}: {status} {reason}");
+        self.unrouted_line(status, reason, peer, None);
     }
 }
 

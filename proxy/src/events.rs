@@ -1,7 +1,7 @@
 //! The event stream: what the sidecar hears. Readers that are slow lose events and are told how many.
 
-use crate::access_log::unix_now;
 use crate::limits;
+use crate::lines::unix_now;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -86,7 +86,9 @@ impl Events {
         if self.readers.receiver_count() == 0 || !self.may_send_failure(failed.account) {
             return;
         }
-        let response = String::from_utf8_lossy(failed.response);
+        // A character has four bytes at most; the rest is not looked at.
+        let shown = failed.response.len().min(4 * limits::EVENT_RESPONSE_CHARS);
+        let response = String::from_utf8_lossy(&failed.response[..shown]);
         let data = json!({
             "outcome": failed.outcome,
             "reason": failed.reason,

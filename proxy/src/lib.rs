@@ -5,7 +5,6 @@
 //!
 //! A host that runs a Pingora server of its own mounts [`edge::Edge::serve`]; see `examples/plugin.rs`.
 
-pub mod access_log;
 pub mod account;
 pub mod admin;
 pub mod callback;
@@ -15,6 +14,7 @@ pub mod connection;
 pub mod edge;
 pub mod events;
 pub mod limits;
+pub mod lines;
 pub mod listener;
 pub mod metrics;
 pub mod openid;

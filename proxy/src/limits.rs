@@ -12,8 +12,6 @@ pub const REQUEST_TIMEOUT: Duration = Duration::from_millis(3_500);
 pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(60);
 /// A connection is closed after this many requests, so that none lives for ever.
 pub const KEEPALIVE_REQUESTS: u32 = 10_000;
-/// What a request that is answered already still sends is read this long, then the connection is closed.
-pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 /// A TLS handshake takes no longer than this.
 pub const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Writing an answer takes no longer than this; a client that does not read is dropped.
@@ -26,12 +24,12 @@ pub const WRITE_BUFFER_BYTES: usize = 16 * 1024;
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Connections that wait in the kernel to be accepted.
 pub const ACCEPT_BACKLOG: nix::sys::socket::Backlog = nix::sys::socket::Backlog::MAXCONN;
-/// The body of an admin request, in bytes.
-pub const ADMIN_BODY_BYTES: usize = 64 * 1024;
 
 // --- callbacks -------------------------------------------------------------------------------------------------
 
-/// Messages an account remembers for deduplication; the oldest go first.
+/// Bytes of unverified bodies an account holds at once; more requests get 503.
+pub const UNVERIFIED_BYTES: usize = 64 * 1024 * 1024;
+/// Answered messages an account remembers for deduplication; the oldest go first.
 pub const DEDUPE_ENTRIES: usize = 100_000;
 /// How long an answer is kept to be given again to a repeat.
 pub const DEDUPE_ANSWER: Duration = Duration::from_secs(60);
@@ -56,6 +54,8 @@ pub const APP_IDLE: Duration = Duration::from_secs(30);
 pub const DNS_REFRESH: Duration = Duration::from_secs(30);
 /// How long a call waits for the first lookup of a name.
 pub const DNS_TIMEOUT: Duration = Duration::from_secs(3);
+/// Each address of a name gets at least this much of `connect_timeout_ms`.
+pub const CONNECT_SHARE: Duration = Duration::from_millis(250);
 /// After a failed lookup the next one waits this long.
 pub const DNS_PAUSE: Duration = Duration::from_secs(1);
 
@@ -65,6 +65,12 @@ pub const DNS_PAUSE: Duration = Duration::from_secs(1);
 pub const LOG_BYTES: usize = 4 * 1024 * 1024;
 /// How long a line may wait for company before it is written.
 pub const LOG_DELAY: Duration = Duration::from_millis(50);
+/// How long the end of the process waits for the last lines to be written.
+pub const LOG_FLUSH: Duration = Duration::from_millis(200);
+/// A fault that goes on is said again after this long.
+pub const REMINDER: Duration = Duration::from_secs(10);
+/// Characters of a path that was no callback's which the log shows.
+pub const LOG_PATH_CHARS: usize = 64;
 /// Events a slow reader may lag behind; beyond them it loses and is told how many.
 pub const EVENTS: usize = 1_024;
 /// Failure events a second and account.

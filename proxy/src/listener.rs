@@ -5,16 +5,16 @@
 
 use crate::connection::{App, serve};
 use crate::limits;
+use crate::process_log::Seldom;
 use async_trait::async_trait;
 use dashmap::DashMap;
-use ipnet::IpNet;
 use pingora::listeners::tls::Acceptor;
 use pingora::protocols::Stream;
 use pingora::protocols::l4::stream::Stream as L4Stream;
 use pingora::server::{ListenFds, ShutdownWatch};
 use pingora::services::Service;
 use prometheus::IntGauge;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::os::fd::AsRawFd;
 use std::pin::pin;
 use std::sync::Arc;
@@ -22,20 +22,30 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
+/// Whether a peer is only bounded by the number of all connections, as our own proxies are.
+pub type Exempt = Box<dyn Fn(&IpAddr) -> bool + Send + Sync>;
+
 /// How many connections are allowed, and how many there are.
-#[derive(Debug)]
 pub struct Admission {
     max: usize,
     max_per_peer: usize,
-    exempt: Vec<IpNet>,
+    exempt: Exempt,
     open: AtomicUsize,
     per_peer: DashMap<IpAddr, usize>,
     gauge: IntGauge,
+    refused: AtomicUsize,
+    reminder: Seldom,
+}
+
+impl std::fmt::Debug for Admission {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Admission").field("open", &self.open).finish_non_exhaustive()
+    }
 }
 
 impl Admission {
     /// No connections yet. `exempt` peers, and loopback, are only bounded by `max`.
-    pub fn new(max: usize, max_per_peer: usize, exempt: Vec<IpNet>, gauge: IntGauge) -> Admission {
+    pub fn new(max: usize, max_per_peer: usize, exempt: Exempt, gauge: IntGauge) -> Admission {
         Admission {
             max,
             max_per_peer,
@@ -43,7 +53,22 @@ impl Admission {
             open: AtomicUsize::new(0),
             per_peer: DashMap::new(),
             gauge,
+            refused: AtomicUsize::new(0),
+            reminder: Seldom::default(),
         }
+    }
+
+    /// Admits a connection, or says now and then how many it did not.
+    fn admit_or_tell(self: &Arc<Self>, peer: IpAddr, listener: &str) -> Option<Admitted> {
+        let admitted = self.admit(peer);
+        if admitted.is_none() {
+            self.refused.fetch_add(1, Ordering::Relaxed);
+            if self.reminder.is_time() {
+                let refused = self.refused.swap(0, Ordering::Relaxed);
+                log::warn!("{listener}: {refused} connections refused, the last from {peer}");
+            }
+        }
+        admitted
     }
 
     fn admit(self: &Arc<Self>, peer: IpAddr) -> Option<Admitted> {
@@ -51,7 +76,8 @@ impl Admission {
             self.open.fetch_sub(1, Ordering::Relaxed);
             return None;
         }
-        let counted = !peer.is_loopback() && !self.exempt.iter().any(|net| net.contains(&peer));
+        let counted = !peer.is_loopback() && !(self.exempt)(&peer);
+        let peer = network(peer);
         // From here on the guard gives back what was taken.
         let mut admitted = Admitted { admission: self.clone(), peer: None };
         self.gauge.inc();
@@ -64,6 +90,14 @@ impl Admission {
             admitted.peer = Some(peer);
         }
         Some(admitted)
+    }
+}
+
+/// Who counts as one peer: an IPv4 address, or an IPv6 /64, which is what one host gets.
+fn network(peer: IpAddr) -> IpAddr {
+    match peer {
+        IpAddr::V4(_) => peer,
+        IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64)),
     }
 }
 
@@ -142,7 +176,7 @@ impl<A: App> Listener<A> {
     }
 
     fn accepted(&self, stream: TcpStream, peer: IpAddr) {
-        let Some(admitted) = self.admission.admit(peer) else {
+        let Some(admitted) = self.admission.admit_or_tell(peer, self.name) else {
             return;
         };
         let (app, tls, drain) = (self.app.clone(), self.tls.clone(), self.drain.clone());
@@ -223,8 +257,9 @@ mod tests {
     const STRANGER: &str = "203.0.113.9";
 
     fn admission(max: usize, max_per_peer: usize) -> Arc<Admission> {
-        let exempt = vec!["10.0.0.0/8".parse().unwrap()];
+        let exempt: [ipnet::IpNet; 1] = ["10.0.0.0/8".parse().unwrap()];
         let gauge = IntGauge::new("connections", "open").unwrap();
+        let exempt = Box::new(move |peer: &IpAddr| exempt.iter().any(|net| net.contains(peer)));
         Arc::new(Admission::new(max, max_per_peer, exempt, gauge))
     }
 

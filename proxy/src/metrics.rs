@@ -31,6 +31,7 @@ pub struct Metrics {
     last_received: IntGaugeVec,
     upstream_duration: HistogramVec,
     upstream_failures: IntCounterVec,
+    late_replies: IntCounterVec,
     dedupe_entries: IntGauge,
     connections: IntGaugeVec,
     unrouted: IntCounterVec,
@@ -54,6 +55,10 @@ pub struct AccountMetrics {
     /// Seconds the app took.
     pub upstream_duration: Histogram,
     upstream_failures: Vec<IntCounter>,
+    /// Replies of a kind without a passive form.
+    pub late_reply_dropped: IntCounter,
+    /// Replies to events that take none.
+    pub content_dropped: IntCounter,
 }
 
 impl Metrics {
@@ -105,6 +110,12 @@ impl Metrics {
                 "Calls to the app that failed, by reason",
                 &["account", "reason"],
             )?,
+            late_replies: counters(
+                r,
+                "wxedge_late_replies_total",
+                "Replies that could not go out in time or had no passive form, by what became of them",
+                &["account", "result"],
+            )?,
             dedupe_entries: add(
                 r,
                 IntGauge::new("wxedge_dedupe_entries", "Messages remembered for deduplication"),
@@ -154,6 +165,8 @@ impl Metrics {
             in_flight: self.in_flight.with_label_values(&[account]),
             last_received: self.last_received.with_label_values(&[account]),
             upstream_duration: self.upstream_duration.with_label_values(&[account]),
+            late_reply_dropped: self.late_replies.with_label_values(&[account, "dropped"]),
+            content_dropped: self.late_replies.with_label_values(&[account, "content_dropped"]),
             upstream_failures: Failure::REASONS
                 .iter()
                 .map(|reason| self.upstream_failures.with_label_values(&[account, reason]))

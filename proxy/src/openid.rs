@@ -28,25 +28,31 @@ impl OpenidKey {
     /// # Errors
     /// When it can neither be read nor written.
     pub fn open(folder: &Path) -> io::Result<OpenidKey> {
+        match OpenidKey::read(folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            read => return read,
+        }
         std::fs::create_dir_all(folder)?;
+        // Written whole under another name first: a crash in between leaves nothing half.
+        let new = folder.join(format!("{KEY_FILE}.{}", std::process::id()));
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
+        file.write_all(&rand::random::<[u8; 32]>())?;
+        file.sync_all()?;
+        std::fs::rename(&new, folder.join(KEY_FILE))?;
+        OpenidKey::read(folder)
+    }
+
+    /// Reads the key that an edge has made in `folder`.
+    ///
+    /// # Errors
+    /// When there is none, or it cannot be read.
+    pub fn read(folder: &Path) -> io::Result<OpenidKey> {
         let path = folder.join(KEY_FILE);
         let mut key = Vec::new();
-        match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
-            Ok(mut file) => {
-                key.extend(rand::random::<[u8; 32]>());
-                file.write_all(&key)?;
-                file.sync_all()?;
-            }
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                std::fs::File::open(&path)?.take(64).read_to_end(&mut key)?;
-            }
-            Err(error) => return Err(error),
-        }
+        std::fs::File::open(&path)?.take(64).read_to_end(&mut key)?;
         if key.len() < 32 {
-            return Err(io::Error::other(format!(
-                "{} is damaged: it should hold 32 bytes",
-                path.display()
-            )));
+            let text = format!("{} is damaged: it should hold 32 bytes", path.display());
+            return Err(io::Error::other(text));
         }
         Hmac::new_from_slice(&key).map(OpenidKey).map_err(io::Error::other)
     }
@@ -64,5 +70,10 @@ impl OpenidKey {
 /// # Errors
 /// When the key cannot be read.
 pub fn hash_command(config: &Config, openid: &str) -> io::Result<String> {
-    Ok(OpenidKey::open(&config.store.dir)?.hash(openid))
+    let folder = &config.store.dir;
+    let key = OpenidKey::read(folder).map_err(|error| {
+        let (folder, kind) = (folder.display(), error.kind());
+        io::Error::new(kind, format!("{error}; an edge makes the key in {folder} when it starts, so start it first, or run this where it runs"))
+    })?;
+    Ok(key.hash(openid))
 }

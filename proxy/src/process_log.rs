@@ -1,23 +1,60 @@
 //! What the process has to say about itself, on standard error. Every message passes one sink, which lets no query
 //! string through: Pingora prints requests, and their queries hold signatures and tokens.
 
+use crate::limits;
+use crate::lines::Lines;
+use chrono::{DateTime, SecondsFormat, Utc};
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use prometheus::IntCounter;
 use std::io::Write;
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::{Instant, SystemTime};
 
 struct Sink;
 
+/// Written by a thread of its own: whoever logs does not wait for a terminal or a journal.
+static LINES: OnceLock<Lines> = OnceLock::new();
+
 /// Routes `log` here. A host that has a logger of its own keeps it.
-pub fn start() {
-    if log::set_logger(&Sink).is_ok() {
+///
+/// # Errors
+/// When the thread that writes cannot be started.
+pub fn start() -> std::io::Result<()> {
+    let lines = Lines::start("process-log", std::io::stderr())?;
+    if LINES.set(lines).is_ok() && log::set_logger(&Sink).is_ok() {
         log::set_max_level(LevelFilter::Info);
+    }
+    Ok(())
+}
+
+/// Writes what has been said.
+pub fn flush() {
+    if let Some(lines) = LINES.get() {
+        lines.flush();
     }
 }
 
-/// Says something to the person who started the program.
+/// Says something to the person who started the program, at once.
 pub fn say(text: &str) {
+    flush();
     // A closed standard error is no reason to stop.
     let _closed = writeln!(std::io::stderr().lock(), "{text}");
+}
+
+/// Keeps what goes on for long from being said all the time.
+#[derive(Debug, Default)]
+pub struct Seldom(Mutex<Option<Instant>>);
+
+impl Seldom {
+    /// Whether it is time to say it, for the first time or again.
+    pub fn is_time(&self) -> bool {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let time = last.is_none_or(|last| last.elapsed() >= limits::REMINDER);
+        if time {
+            *last = Some(Instant::now());
+        }
+        time
+    }
 }
 
 /// Counts panics, and prints where they were but not their message, which may hold what came from outside.
@@ -38,7 +75,11 @@ impl Log for Sink {
 
     fn log(&self, record: &Record<'_>) {
         if self.enabled(record.metadata()) {
-            say(&format!("{} {}", record.level(), redacted(&record.args().to_string())));
+            let Some(lines) = LINES.get() else { return };
+            let time = DateTime::<Utc>::from(SystemTime::now());
+            let time = time.to_rfc3339_opts(SecondsFormat::Millis, true);
+            let text = redacted(&record.args().to_string());
+            lines.add(|line| line.extend(format!("{time} {} {text}", record.level()).bytes()));
         }
     }
 

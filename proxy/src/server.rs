@@ -18,7 +18,7 @@ use prometheus::Registry;
 use prometheus::process_collector::ProcessCollector;
 use serde_json::json;
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -30,7 +30,10 @@ use tokio::sync::watch;
 /// `wxedge run`: serves until it is told to stop. Exit 2 is a configuration that cannot be used, 1 a start that
 /// failed for another reason.
 pub fn run(path: &Path, upgrade: bool) -> ExitCode {
-    process_log::start();
+    if let Err(error) = process_log::start() {
+        process_log::say(&format!("wxedge cannot start: {error}"));
+        return ExitCode::FAILURE;
+    }
     if upgrade {
         process_log::say(
             "--upgrade comes with the spool; stop the running process, then start this one",
@@ -58,6 +61,7 @@ pub fn run(path: &Path, upgrade: bool) -> ExitCode {
         Ok((server, signals, edge)) => {
             server.run(RunArgs { shutdown_signal: Box::new(signals) });
             edge.log.flush();
+            process_log::flush();
             ExitCode::SUCCESS
         }
         Err(error) => {
@@ -106,7 +110,14 @@ fn start(path: &Path, config: Config) -> Result<(Server, Signals, Arc<Edge>), St
     let mut server = Server::new_with_opt_and_conf(None, conf);
     server.add_service(callback);
     server.add_service(admin_listener);
-    let upkeep = Upkeep { path: path.to_owned(), edge: edge.clone(), admin, certificates, ready };
+    let upkeep = Upkeep {
+        path: path.to_owned(),
+        started: config.clone(),
+        edge: edge.clone(),
+        admin,
+        certificates,
+        ready,
+    };
     server.add_service(background_service("upkeep", upkeep));
     let signals = Signals { edge: edge.clone(), drain, _open: open, grace: config.runtime.grace };
     Ok((server, signals, edge))
@@ -120,7 +131,7 @@ impl Certificates {
     fn listener<A: App>(
         &mut self,
         name: &'static str,
-        edge: &Edge,
+        edge: &Arc<Edge>,
         app: Arc<A>,
         draining: &watch::Receiver<bool>,
     ) -> Result<Listener<A>, StartError> {
@@ -135,10 +146,14 @@ impl Certificates {
             }
         };
         let listen = &config.listen;
+        let trusting = edge.clone();
+        let exempt = Box::new(move |peer: &IpAddr| {
+            trusting.config().listen.trusted_proxies.iter().any(|net| net.contains(peer))
+        });
         let admission = Admission::new(
             listen.max_connections,
             listen.max_connections_per_peer,
-            listen.trusted_proxies.clone(),
+            exempt,
             edge.metrics.connections(name),
         );
         let threads = if name == "callback" { config.runtime.threads } else { 1 };
@@ -146,11 +161,17 @@ impl Certificates {
             .map_err(|error| format!("listen.{name} = {address}: {error}").into())
     }
 
+    /// Takes all of them over, or none.
     fn reload(&self, config: &Config) -> Result<(), String> {
+        let mut loaded = Vec::new();
         for (name, certificate) in &self.0 {
             if let (_, Some(files)) = listen(config, name) {
-                certificate.reload(files).map_err(|error| format!("listen.{name}_tls: {error}"))?;
+                let key = files.load().map_err(|error| format!("listen.{name}_tls.{error}"))?;
+                loaded.push((certificate, key));
             }
+        }
+        for (certificate, key) in loaded {
+            certificate.replace(key);
         }
         Ok(())
     }
@@ -199,6 +220,8 @@ fn raise_file_descriptor_limit() {
 /// What is done beside the callbacks: once a second, and at SIGHUP.
 struct Upkeep {
     path: PathBuf,
+    /// What listeners, threads and store were made from.
+    started: Arc<Config>,
     edge: Arc<Edge>,
     admin: Arc<Admin>,
     certificates: Certificates,
@@ -245,7 +268,7 @@ impl Upkeep {
         for warning in &config.warnings {
             log::warn!("{warning}");
         }
-        for key in self.edge.config().restart_only(&config) {
+        for key in self.started.restart_only(&config) {
             log::warn!("{key} has changed; it takes effect at a restart");
         }
         self.certificates.reload(&config)?;
@@ -292,7 +315,7 @@ impl ShutdownSignalWatch for Signals {
 impl Signals {
     async fn drained(&self) {
         let busy = || {
-            let calls = self.edge.accounts().iter().any(|account| account.in_flight.count() > 0);
+            let calls = self.edge.accounts().iter().any(|account| account.in_flight.all() > 0);
             calls || self.edge.metrics.connections("callback").get() > 0
         };
         while busy() {

@@ -23,13 +23,9 @@ impl Certificate {
         Ok(Arc::new(Certificate(ArcSwap::from_pointee(files.load()?))))
     }
 
-    /// Reads them again; on an error the old ones stay.
-    ///
-    /// # Errors
-    /// When they cannot be read or do not fit.
-    pub fn reload(&self, files: &config::Tls) -> Result<(), String> {
-        self.0.store(Arc::new(files.load()?));
-        Ok(())
+    /// Presents another one from the next handshake on.
+    pub fn replace(&self, key: CertifiedKey) {
+        self.0.store(Arc::new(key));
     }
 
     /// What Pingora accepts TLS connections with: TLS 1.2 and 1.3, HTTP/1.1.

@@ -150,9 +150,12 @@ fn reported_a_foreign_address_is_taken_and_noted() {
     assert_eq!(forwarded(&edge, &[("x-forwarded-for", "203.0.113.9")]).status, 200);
     assert_eq!(forwarded(&edge, &[("x-forwarded-for", "198.51.100.1")]).status, 200);
     let log = edge.await_log(2);
-    assert_eq!((log[0]["source"].as_str(), log[0].get("reason")), (Some("203.0.113.9"), None));
+    assert_eq!(
+        (log[0]["source"].as_str(), log[0].get("source_unlisted")),
+        (Some("203.0.113.9"), None)
+    );
     assert_eq!(log[1]["source"], "198.51.100.1");
-    assert_eq!(log[1]["reason"], "source_unlisted");
+    assert_eq!(log[1]["source_unlisted"], true);
 }
 
 #[test]

@@ -86,12 +86,12 @@ fn when_the_client_leaves_early_the_repeat_gets_the_app_s_answer() {
         edge.assert_outcomes(&[("client_gone", 1)]);
         let repeat = if before_the_answer {
             let repeat = in_background(&edge, &message);
-            edge.assert_count("wxedge_callbacks_in_flight", &[], 2.0);
+            edge.assert_count("wxedge_callbacks_in_flight", &[], 1.0);
             gate.open();
             repeat.join().unwrap()
         } else {
             gate.open();
-            edge.assert_count("wxedge_callbacks_in_flight", &[], 0.0);
+            edge.assert_count("wxedge_upstream_duration_seconds_count", &[], 1.0);
             wechat.deliver(&message)
         };
         assert_eq!(repeat.reply().at("Content"), Some("the answer"));
@@ -112,7 +112,7 @@ fn when_the_client_leaves_early_and_the_app_fails_the_repeat_asks_it_again() {
     drop(client);
     edge.assert_outcomes(&[("client_gone", 1)]);
     gate.open();
-    edge.assert_count("wxedge_callbacks_in_flight", &[], 0.0);
+    edge.assert_count("wxedge_upstream_duration_seconds_count", &[], 1.0);
     assert_eq!(wechat.deliver(&message).reply().at("Content"), Some("the answer"));
     assert_eq!(app.calls(), 2);
 }
@@ -207,4 +207,48 @@ fn what_was_refused_is_not_remembered() {
         ("rejected_signature", 1),
         ("unavailable", 1),
     ]);
+}
+
+#[test]
+fn a_repeat_whose_own_deadline_comes_falls_back_and_says_so() {
+    let app = App::start();
+    let gate = Gate::closed();
+    app.script([Answer::text("too late").behind(&gate)]);
+    let edge = edge().app(&app).upstream("deadline_ms = 1000").start();
+    let wechat = edge.wechat();
+    let message = Message::text("hi");
+    let sealed = wechat.seal(&message);
+    let client = wechat.begin("POST", &sealed.query, &sealed.body).unwrap();
+    app.await_calls(1);
+    drop(client);
+    edge.assert_outcomes(&[("client_gone", 1)]);
+    assert_eq!(wechat.deliver(&message).body(), b"success");
+    edge.assert_outcomes(&[("client_gone", 1), ("fallback_deadline", 1)]);
+    gate.open();
+    edge.assert_count("wxedge_upstream_duration_seconds_count", &[], 1.0);
+    // It was acknowledged, so the app's late answer is nobody's, and the message stays remembered.
+    assert_eq!(wechat.deliver(&message).body(), b"success");
+    assert_eq!(app.calls(), 1);
+    edge.assert_outcomes(&[("client_gone", 1), ("fallback_deadline", 1), ("joined", 1)]);
+}
+
+#[test]
+fn a_repeat_that_waits_for_a_call_that_fails_asks_the_app_itself() {
+    let app = App::start();
+    let gate = Gate::closed();
+    app.script([Answer::status(500).behind(&gate), Answer::text("the answer")]);
+    let edge = edge().app(&app).start();
+    let wechat = edge.wechat();
+    let message = Message::text("hi");
+    let sealed = wechat.seal(&message);
+    let client = wechat.begin("POST", &sealed.query, &sealed.body).unwrap();
+    app.await_calls(1);
+    drop(client);
+    edge.assert_outcomes(&[("client_gone", 1)]);
+    let repeat = in_background(&edge, &message);
+    edge.assert_count("wxedge_callbacks_in_flight", &[], 1.0);
+    gate.open();
+    assert_eq!(repeat.join().unwrap().reply().at("Content"), Some("the answer"));
+    assert_eq!(app.calls(), 2);
+    edge.assert_outcomes(&[("client_gone", 1), ("replied", 1)]);
 }

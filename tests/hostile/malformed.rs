@@ -517,6 +517,9 @@ fn none_of_them_reaches_the_app_and_each_is_counted_once() {
             calls = app.calls();
         }
         wrong.extend(fault.map(|fault| format!("{}: {fault}", row.name)));
+        if wrong.len() == 20 {
+            break;
+        }
     }
     assert!(wrong.is_empty(), "{} of {} rows:\n{}", wrong.len(), rows.len(), wrong.join("\n"));
     assert_eq!(edge.count("wxedge_panics_total", &[]), 0.0);

@@ -143,12 +143,20 @@ fn callbacks_are_wxedge_s_and_everything_else_is_the_host_s() {
     assert_eq!(http::send(plugin.address, "PUT", "/wechat/main", &[], b"").status, 405);
     let sealed = wechat.seal(&Message::text("hi"));
     let right = String::from_utf8(wechat.request("POST", &sealed.query, &sealed.body)).unwrap();
+    let length = format!("Content-Length: {}", sealed.body.len());
+    let (head, _) = right.split_once("<xml>").unwrap();
+    let chunked = head.replace(&length, "Transfer-Encoding: chunked");
     for (what, wrong) in [
         ("Host twice", right.replace("\r\nPragma", "\r\nHost: evil.example\r\nPragma")),
         ("a name with _", right.replace("\r\nPragma", "\r\nX_A: b\r\nPragma")),
         ("bare LF", right.replace("\r\nPragma", "\nPragma")),
         ("two lengths", right.replace("\r\nPragma", "\r\nContent-Length: 0\r\nPragma")),
         ("CL.TE", right.replace("\r\nPragma", "\r\nTransfer-Encoding: chunked\r\nPragma")),
+        (
+            "no body, and a name with _",
+            "GET /wechat/main HTTP/1.1\r\nHost: a\r\nX_A: b\r\n\r\n".to_owned(),
+        ),
+        ("a chunk of no size", chunked + "xyz\r\n<xml>\r\n0\r\n\r\n"),
     ] {
         let mut connection = Connection::to(plugin.address);
         connection.send(&wrong).unwrap();

@@ -1,7 +1,7 @@
 //! Stage 1: who may send, how much, how fast.
 
 use super::{Rejection, Request};
-use crate::account::Account;
+use crate::account::{Account, Unverified};
 use crate::config::SourceIp;
 use crate::connection::Arrival;
 use crate::outcome::Outcome;
@@ -25,18 +25,9 @@ pub async fn admit(
     if account.config.source_ip == SourceIp::Enforce && !is_listed(account, source) {
         return Err(Rejection::new(Outcome::RejectedSource, "source_ip"));
     }
-    let body = read_body(session, account.config.max_body_bytes, arrival.read_by()).await;
-    if body.is_err() {
-        // Nobody knows where this request ends and the next would begin.
-        session.set_keepalive(None);
-    }
-    let body = body?;
+    let body = read_body(account, session, arrival.read_by()).await?;
     let header = session.req_header();
-    Ok(Request {
-        get: header.method == http::Method::GET,
-        query: header.uri.query().unwrap_or_default().to_owned(),
-        body,
-    })
+    Ok(Request { query: header.uri.query().unwrap_or_default().to_owned(), body })
 }
 
 /// Whether `source` may send callbacks; without a list, everybody may.
@@ -65,10 +56,12 @@ pub fn source(session: &ServerSession, peer: IpAddr, trusted_proxies: &[IpNet]) 
 }
 
 async fn read_body(
+    account: &Account,
     session: &mut ServerSession,
-    max: usize,
     read_by: Instant,
 ) -> Result<Bytes, Rejection> {
+    let max = account.config.max_body_bytes;
+    let mut unverified = Unverified::new(account);
     let too_large = Rejection::new(Outcome::RejectedSize, "body");
     let announced = session.req_header().headers.get(http::header::CONTENT_LENGTH);
     let announced = announced.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
@@ -80,13 +73,19 @@ async fn read_body(
     }
     if session.get_header(http::header::EXPECT).is_some()
         && session.req_header().version == http::Version::HTTP_11
-        && session.write_continue_response().await.is_err()
     {
-        return Err(Rejection::new(Outcome::ClientGone, "body"));
+        let told = tokio::time::timeout_at(read_by.into(), session.write_continue_response()).await;
+        if !matches!(told, Ok(Ok(()))) {
+            return Err(Rejection::new(Outcome::ClientGone, "body"));
+        }
     }
     let mut whole = BytesMut::new();
     loop {
         let read = tokio::time::timeout_at(read_by.into(), session.read_request_body()).await;
+        if !matches!(read, Ok(Ok(_))) {
+            // Nobody knows where this request ends and the next would begin.
+            session.set_keepalive(None);
+        }
         let chunk = match read {
             Err(_late) => return Err(Rejection::new(Outcome::RejectedTimeout, "body")),
             Ok(Ok(Some(chunk))) => chunk,
@@ -102,6 +101,9 @@ async fn read_body(
         };
         if whole.len() + chunk.len() > max {
             return Err(too_large);
+        }
+        if !unverified.add(chunk.len()) {
+            return Err(Rejection::new(Outcome::Unavailable, "unverified_bytes"));
         }
         if whole.is_empty() && Some(chunk.len()) == announced {
             return Ok(chunk);

@@ -17,7 +17,7 @@ use pingora_timeout::fast_timeout::fast_sleep;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use wxedge_wechat::envelope::Seal;
 use wxedge_wechat::message::{Class, Format, Message};
 use wxedge_wechat::reply::Answer;
@@ -54,7 +54,7 @@ impl First<'_> {
         record: &mut Record,
     ) -> Result<(Outcome, Response), Rejection> {
         let deadline = deadline(self.account, self.message, arrival);
-        let mut call = self.call(deadline.saturating_duration_since(Instant::now()));
+        let mut call = self.call(deadline);
         let left = deadline.saturating_duration_since(Instant::now());
         let result = tokio::select! {
             biased;
@@ -84,19 +84,19 @@ impl First<'_> {
     ) -> Result<(Outcome, Response), Rejection> {
         record.app_answered();
         record.notes().reason = Failure::Timeout.reason();
-        self.account.metrics.upstream_failures(&Failure::Timeout).inc();
+        self.account.failed(Failure::Timeout);
         let (outcome, response) = self.fall_back(Outcome::FallbackDeadline);
         if outcome == Outcome::Unavailable {
             remember::for_the_repeat(self, call, claimed, place);
         } else {
             claimed.settle(&response);
-            remember::after_deadline(self, call, place);
+            remember::after_deadline(call, place);
         }
         Ok((outcome, response))
     }
 
     /// The call to the app, timed and counted, not yet begun.
-    fn call(&self, left: Duration) -> Call {
+    fn call(&self, deadline: Instant) -> Call {
         let account = self.account.clone();
         match &self.account.app {
             App::Echo => {
@@ -105,11 +105,12 @@ impl First<'_> {
             }
             App::Http(upstream) => {
                 let delivery =
-                    normalize(&account, self.message, &self.clear.message, self.facts, 1, left);
+                    normalize(&account, self.message, &self.clear.message, self.facts, 1, deadline);
                 let upstream = upstream.clone();
                 Box::pin(async move {
                     let begun = Instant::now();
-                    let result = upstream.call(delivery).await;
+                    let result =
+                        upstream.call(delivery, account.config.upstream.late_timeout).await;
                     account.metrics.upstream_duration.observe(begun.elapsed().as_secs_f64());
                     result
                 })
@@ -138,15 +139,18 @@ impl First<'_> {
             }
             Answer::Verbatim(json) => (Outcome::Replied, typed(Format::Json, json)),
             Answer::CustomerService(_) => {
+                // Until there are late replies it is dropped, which is counted.
+                self.account.metrics.late_reply_dropped.inc();
                 notes.reason = "customer_service";
                 (Outcome::Acknowledged, acknowledge(self.message))
             }
             Answer::Dropped => {
+                self.account.metrics.content_dropped.inc();
                 notes.reason = "content_dropped";
                 (Outcome::Acknowledged, acknowledge(self.message))
             }
             Answer::Invalid(invalid) => {
-                self.account.metrics.upstream_failures(&Failure::Invalid).inc();
+                self.account.failed(Failure::Invalid);
                 *notes = Notes { reason: invalid.label(), invalid: true, response: answer.body };
                 (Outcome::Acknowledged, acknowledge(self.message))
             }
@@ -154,7 +158,7 @@ impl First<'_> {
     }
 
     fn failed(&self, failure: Failure, response: Bytes, notes: &mut Notes) -> (Outcome, Response) {
-        self.account.metrics.upstream_failures(&failure).inc();
+        self.account.failed(failure);
         *notes = Notes { reason: failure.reason(), invalid: false, response };
         self.fall_back(Outcome::FallbackError)
     }
@@ -190,27 +194,30 @@ impl First<'_> {
     }
 }
 
-/// A repeat waits for the first delivery's answer, by its own deadline.
+/// A repeat waits for the first delivery's answer, by its own deadline. Nothing when the first delivery ended without
+/// one: then the repeat is the first.
 ///
 /// # Errors
-/// `unavailable` when the first delivery ended without an answer, `client_gone`.
+/// `client_gone`; `unavailable` at the deadline, for messages that stand for money.
 pub async fn join(
     account: &Account,
     session: &mut ServerSession,
     arrival: Arrival,
     message: &Message<'_>,
     flight: &Flight,
-) -> Result<(Outcome, Response), Rejection> {
+) -> Result<Option<(Outcome, Response)>, Rejection> {
     let left = deadline(account, message, arrival).saturating_duration_since(Instant::now());
     tokio::select! {
         biased;
-        landed = flight.landed() => match landed {
-            Some(response) => Ok((Outcome::Joined, response)),
-            None => Err(Rejection::new(Outcome::Unavailable, "first_delivery_lost")),
-        },
+        landed = flight.landed() => Ok(landed.map(|response| (Outcome::Joined, response))),
         () = fast_sleep(left) => match message.class() {
-            Class::Verbatim => Err(Rejection::new(Outcome::Unavailable, "deadline")),
-            Class::Conversation | Class::NoContent => Ok((Outcome::Joined, acknowledge(message))),
+            Class::Verbatim => Err(Rejection::new(Outcome::Unavailable, "timeout")),
+            Class::Conversation | Class::NoContent => {
+                // It is acknowledged here and now, so the late answer of the call is no repeat's any more.
+                let response = acknowledge(message);
+                flight.land(Some(response.clone()));
+                Ok(Some((Outcome::FallbackDeadline, response)))
+            }
         },
         () = gone(session) => Err(Rejection::new(Outcome::ClientGone, "waiting")),
     }

@@ -7,7 +7,6 @@ use crate::outcome::Outcome;
 use std::borrow::Cow;
 
 /// A message in clear.
-#[derive(Debug)]
 pub struct Clear<'a> {
     /// XML or JSON.
     pub message: Cow<'a, [u8]>,

@@ -4,8 +4,9 @@
 //! for 60 s afterwards it gets the kept answer, later a plain acknowledgement. A message that was neither delivered
 //! nor stored is forgotten, so that its repeat is a first delivery again.
 //!
-//! Memory: 100 000 entries cost about 10 MB; answers, kept for 60 s, add at most `DEDUPE_ANSWER_BYTES` and 200 bytes
-//! of bookkeeping each.
+//! Memory: 100 000 entries cost about 10 MB; answers, kept for 60 s, add at most `DEDUPE_ANSWER_BYTES` and 150 bytes
+//! of bookkeeping each. Above 100 000 messages in that time the oldest are forgotten first: at 5 000 a second that is
+//! after 20 s, still longer than WeChat repeats.
 
 use crate::connection::Response;
 use crate::limits;
@@ -21,10 +22,11 @@ use wxedge_wechat::message::Identity;
 /// What an account remembers of the messages it saw.
 #[derive(Debug)]
 pub struct Dedupe {
-    /// How long a message is remembered, in milliseconds.
+    /// How long an answered message is remembered, in milliseconds.
     kept_ms: AtomicU64,
     messages: DashMap<Identity, Slot>,
-    order: Mutex<Order>,
+    answered: Mutex<Answered>,
+    claims: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -34,13 +36,14 @@ struct Slot {
     flight: Option<Arc<Flight>>,
 }
 
-/// Everything remembered, oldest first.
+/// The answered messages, oldest first. Those that still run are bounded by `max_in_flight`.
 #[derive(Debug, Default)]
-struct Order {
-    claims: u64,
-    entries: VecDeque<Remembered>,
-    answers: VecDeque<(Remembered, usize)>,
-    answer_bytes: usize,
+struct Answered {
+    messages: VecDeque<Remembered>,
+    /// How many of them, from the front, have lost their answer.
+    bare: usize,
+    /// What the other answers hold.
+    bytes: usize,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -48,6 +51,7 @@ struct Remembered {
     since: Instant,
     claim: u64,
     identity: Identity,
+    bytes: usize,
 }
 
 /// One message on its way through the app.
@@ -74,16 +78,18 @@ pub enum Claim {
 pub struct Claimed {
     dedupe: Arc<Dedupe>,
     flight: Arc<Flight>,
-    remembered: Remembered,
+    identity: Identity,
+    claim: u64,
 }
 
 impl Dedupe {
-    /// Remembers messages for `kept`.
+    /// Remembers answered messages for `kept`.
     pub fn new(kept: Duration) -> Dedupe {
         let dedupe = Dedupe {
             kept_ms: AtomicU64::new(0),
             messages: DashMap::new(),
-            order: Mutex::default(),
+            answered: Mutex::default(),
+            claims: AtomicU64::new(0),
         };
         dedupe.keep(kept);
         dedupe
@@ -106,8 +112,7 @@ impl Dedupe {
 
     /// Claims a message for its first delivery.
     pub fn claim(self: &Arc<Self>, identity: Identity) -> Claim {
-        let now = Instant::now();
-        self.sweep(now);
+        self.sweep(Instant::now());
         match self.messages.entry(identity) {
             Entry::Occupied(slot) => match &slot.get().flight {
                 Some(flight) => Claim::Again(flight.clone()),
@@ -115,13 +120,9 @@ impl Dedupe {
             },
             Entry::Vacant(slot) => {
                 let flight = Arc::new(Flight::default());
-                let mut order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
-                order.claims += 1;
-                let remembered = Remembered { since: now, claim: order.claims, identity };
-                order.entries.push_back(remembered);
-                drop(order);
-                slot.insert(Slot { claim: remembered.claim, flight: Some(flight.clone()) });
-                Claim::First(Claimed { dedupe: self.clone(), flight, remembered })
+                let claim = self.claims.fetch_add(1, Ordering::Relaxed);
+                slot.insert(Slot { claim, flight: Some(flight.clone()) });
+                Claim::First(Claimed { dedupe: self.clone(), flight, identity, claim })
             }
         }
     }
@@ -129,25 +130,30 @@ impl Dedupe {
     /// Forgets what is too old or too much.
     pub fn sweep(&self, now: Instant) {
         let kept = Duration::from_millis(self.kept_ms.load(Ordering::Relaxed));
-        let mut forgotten = Vec::new();
         let mut stale = Vec::new();
-        let mut order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
-        while let Some((oldest, bytes)) = order.answers.front().copied()
+        let mut forgotten = Vec::new();
+        let mut answered = self.answered.lock().unwrap_or_else(PoisonError::into_inner);
+        while let Some(oldest) = answered.messages.get(answered.bare).copied()
             && (now.duration_since(oldest.since) > limits::DEDUPE_ANSWER
-                || order.answer_bytes > limits::DEDUPE_ANSWER_BYTES)
+                || answered.bytes > limits::DEDUPE_ANSWER_BYTES)
         {
-            order.answers.pop_front();
-            order.answer_bytes -= bytes;
+            answered.bare += 1;
+            answered.bytes -= oldest.bytes;
             stale.push(oldest);
         }
-        while let Some(oldest) = order.entries.front().copied()
+        while let Some(oldest) = answered.messages.front().copied()
             && (now.duration_since(oldest.since) > kept
-                || order.entries.len() >= limits::DEDUPE_ENTRIES)
+                || answered.messages.len() > limits::DEDUPE_ENTRIES)
         {
-            order.entries.pop_front();
+            answered.messages.pop_front();
+            match answered.bare.checked_sub(1) {
+                Some(bare) => answered.bare = bare,
+                None => answered.bytes -= oldest.bytes,
+            }
             forgotten.push(oldest);
         }
-        drop(order);
+        // The table has locks of its own, which are never waited for under this one.
+        drop(answered);
         for old in stale {
             if let Some(mut slot) = self.messages.get_mut(&old.identity)
                 && slot.claim == old.claim
@@ -164,30 +170,30 @@ impl Dedupe {
 impl Claimed {
     /// Gives every delivery of the message this answer.
     pub fn settle(self, response: &Response) {
-        let bytes = response.body.len();
-        let mut order = self.dedupe.order.lock().unwrap_or_else(PoisonError::into_inner);
-        order.answer_bytes += bytes;
-        order.answers.push_back((Remembered { since: Instant::now(), ..self.remembered }, bytes));
-        drop(order);
         self.flight.land(Some(response.clone()));
     }
 }
 
 impl Drop for Claimed {
     fn drop(&mut self) {
-        if self.flight.landed.get().is_none() {
-            let claim = self.remembered.claim;
-            self.dedupe
-                .messages
-                .remove_if(&self.remembered.identity, |_, slot| slot.claim == claim);
+        // A repeat whose own deadline came may have settled it before.
+        if let Some(Some(response)) = self.flight.landed.get() {
+            let (since, bytes) = (Instant::now(), response.body.len());
+            let (claim, identity) = (self.claim, self.identity);
+            let mut answered = self.dedupe.answered.lock().unwrap_or_else(PoisonError::into_inner);
+            answered.bytes += bytes;
+            answered.messages.push_back(Remembered { since, claim, identity, bytes });
+        } else {
+            let claim = self.claim;
+            self.dedupe.messages.remove_if(&self.identity, |_, slot| slot.claim == claim);
             self.flight.land(None);
         }
     }
 }
 
 impl Flight {
-    fn land(&self, response: Option<Response>) {
-        // A second landing changes nothing: the first answer went out already.
+    /// Gives the answer, or says that there is none. A second landing changes nothing: the first one went out.
+    pub fn land(&self, response: Option<Response>) {
         let _first = self.landed.set(response);
         self.landing.notify_waiters();
     }

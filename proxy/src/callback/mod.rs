@@ -59,42 +59,63 @@ async fn stages(
     random: &Random,
     record: &mut Record,
 ) -> Result<(Outcome, Response), Rejection> {
-    let place =
-        InFlight::enter(account).ok_or(Rejection::new(Outcome::Unavailable, "max_in_flight"))?;
+    let get = session.req_header().method == http::Method::GET;
+    if get {
+        record.is_verification();
+    }
     let request = admit::admit(account, session, arrival, record.source()).await?;
     record.read(request.body.len());
     let now_s = unix_now_s();
-    if request.get {
-        record.is_verification();
+    if get {
         return Ok((Outcome::Verified, verify::echo(account, &request, now_s)?));
     }
     let verified = verify::verify(account, &request, now_s)?;
+    let place =
+        InFlight::enter(account).ok_or(Rejection::new(Outcome::Unavailable, "max_in_flight"))?;
     let clear = decrypt::decrypt(account, verified)?;
     let message = parse::parse(&clear)?;
     let identity = message.identity(&account.config.appid);
     let facts = Facts { now_s, ce_id: identity.to_string(), random: random.clone() };
     record.parsed(&message, &facts.ce_id);
-    match account.dedupe.claim(identity) {
-        Claim::Answered => Ok((Outcome::Joined, answer::acknowledge(&message))),
-        Claim::Again(flight) => answer::join(account, session, arrival, &message, &flight).await,
-        Claim::First(claimed) => {
-            let first =
-                answer::First { edge, account, message: &message, clear: &clear, facts: &facts };
-            first.answer(session, arrival, claimed, place, record).await
-        }
+    // Again only when the first delivery ended without an answer, so each turn has another flight, and the deadline
+    // ends them all.
+    loop {
+        let claimed = match account.dedupe.claim(identity) {
+            Claim::Answered => return Ok((Outcome::Joined, answer::acknowledge(&message))),
+            Claim::Again(flight) => {
+                match answer::join(account, session, arrival, &message, &flight).await? {
+                    Some(ended) => return Ok(ended),
+                    None => continue,
+                }
+            }
+            Claim::First(claimed) => claimed,
+        };
+        let first =
+            answer::First { edge, account, message: &message, clear: &clear, facts: &facts };
+        return first.answer(session, arrival, claimed, place, record).await;
     }
 }
 
 /// A request of a callback path, read whole.
-#[derive(Debug)]
 pub struct Request {
-    /// A URL verification, no message.
-    pub get: bool,
     /// As it came.
     pub query: String,
     /// As it came.
     pub body: Bytes,
 }
+
+/// What holds a message, a query or an openid shows nothing of it.
+macro_rules! opaque {
+    ($($type:ty),*) => {
+        $(impl std::fmt::Debug for $type {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(concat!(stringify!($type), "([redacted])"))
+            }
+        })*
+    };
+}
+
+opaque!(Request, record::Notes, decrypt::Clear<'_>, verify::Verified<'_>);
 
 /// Why a callback ends before the app has to do with it.
 #[derive(Debug)]

@@ -10,21 +10,21 @@ use chrono::{DateTime, Datelike, SecondsFormat};
 use hmac::{Hmac, KeyInit, Mac};
 use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode};
 use sha2::Sha256;
-use std::time::Duration;
+use std::time::Instant;
 use wxedge_wechat::message::{Format, Message};
 use wxedge_wechat::signature::sign;
 
 /// The lines of a usual message fit.
 const HEADER_BYTES: usize = 768;
 
-/// Makes the request for a message. `attempt` counts from 1, `left` is how long the app has.
+/// Makes the request for a message. `attempt` counts from 1, by `deadline` the app should have answered.
 pub fn normalize(
     account: &Account,
     message: &Message<'_>,
     clear: &[u8],
     facts: &Facts,
     attempt: u32,
-    left: Duration,
+    deadline: Instant,
 ) -> Delivery {
     let upstream = &account.config.upstream;
     let event = Event::of(account, message, facts);
@@ -42,14 +42,13 @@ pub fn normalize(
     headers.put("idempotency-key", &facts.ce_id);
     headers.put("x-wxedge-account", &account.config.name);
     headers.put_number("x-wxedge-attempt", attempt);
-    headers.put_number("x-wxedge-deadline-ms", left.as_millis());
     headers.put_with("traceparent", |line| facts.random.write_traceparent(line));
     if let Some(key) = &upstream.signing_secret {
         sign_webhook(&mut headers, key, &facts.ce_id, facts.now_s, &body);
     }
     let query =
         (upstream.format == BodyFormat::Xml).then(|| plaintext_query(account, message, facts));
-    Delivery { query, headers: headers.0, body }
+    Delivery { query, headers: headers.0, body, deadline }
 }
 
 /// Header lines. Values are percent-encoded, hexadecimal, numbers or from the configuration's narrow alphabets, so

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use wxedge_wechat::message::{Kind, Message};
 
 /// What is to be said about how a callback ended, besides its outcome.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Notes {
     /// One word from a closed list.
     pub reason: &'static str,
@@ -33,6 +33,8 @@ pub struct Record {
     account: Arc<Account>,
     arrival: Arrival,
     source: IpAddr,
+    /// `source_ip = "report"` would have refused it under `enforce`.
+    unlisted: bool,
     kind: Kind,
     notes: Notes,
     request_id: String,
@@ -57,6 +59,8 @@ struct Line<'a> {
     reason: &'static str,
     status: u16,
     source: IpAddr,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    source_unlisted: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     user: Option<&'a str>,
     #[serde(skip_serializing_if = "str::is_empty")]
@@ -78,17 +82,16 @@ impl Record {
         source: IpAddr,
         request_id: String,
     ) -> Record {
-        account.metrics.last_received.set(super::unix_now_s());
         let unlisted =
             account.config.source_ip == SourceIp::Report && !admit::is_listed(account, source);
-        let reason = if unlisted { "source_unlisted" } else { "" };
         Record {
             edge: edge.clone(),
             account: account.clone(),
             arrival,
             source,
             kind: Kind::Unknown,
-            notes: Notes { reason, ..Notes::default() },
+            unlisted,
+            notes: Notes::default(),
             request_id,
             ce_id: String::new(),
             user: None,
@@ -123,6 +126,7 @@ impl Record {
 
     /// It is this message.
     pub fn parsed(&mut self, message: &Message<'_>, ce_id: &str) {
+        self.account.metrics.last_received.set(super::unix_now_s());
         self.kind = message.kind();
         self.ce_id = ce_id.to_owned();
         self.user = message.subject().map(|openid| self.edge.openid.hash(openid));
@@ -161,8 +165,8 @@ impl Record {
         let read = self.read.unwrap_or(self.arrival.first_byte);
         let parsed = self.parsed.unwrap_or(read);
         let answered = self.answered.unwrap_or(parsed);
-        self.edge.log.line(&Line {
-            ts: crate::access_log::unix_now(),
+        let line = Line {
+            ts: crate::lines::unix_now(),
             request_id: &self.request_id,
             account: &self.account.config.name,
             kind: self.kind.label(),
@@ -170,6 +174,7 @@ impl Record {
             reason: self.notes.reason,
             status: outcome.status(),
             source: self.source,
+            source_unlisted: self.unlisted,
             user: self.user.as_deref(),
             ce_id: &self.ce_id,
             bytes_in: self.bytes_in,
@@ -178,7 +183,10 @@ impl Record {
             protocol_ms: ms(parsed.duration_since(read)),
             app_ms: ms(answered.duration_since(parsed)),
             total_ms: ms(took),
-        });
+        };
+        // Plain fields into memory cannot fail.
+        let json = serde_json::to_vec(&line).unwrap_or_default();
+        self.edge.log.add(|log| log.extend_from_slice(&json));
     }
 }
 

@@ -1,8 +1,8 @@
 //! Stage 8: what goes on when the callback is over.
 //!
 //! A call to the app is never cut off because WeChat stopped waiting. What comes of it has nobody to go to yet: here
-//! the spool and the late replies will stand. Whatever is acknowledged without the app having taken it passes
-//! [`after_deadline`] or ends in `fallback_error`.
+//! the spool and the late replies will stand. Whatever is acknowledged without the app having taken it ends in
+//! `fallback_deadline` or `fallback_error`.
 
 use super::Facts;
 use super::answer::{Call, First};
@@ -18,14 +18,13 @@ use std::sync::Arc;
 use wxedge_wechat::message::Message;
 
 /// `success` went out at the deadline; the call goes on, up to `late_timeout_s`.
-pub fn after_deadline(first: &First<'_>, call: Call, place: Place) {
-    let (name, id) = (first.account.config.name.clone(), first.facts.ce_id.clone());
+pub fn after_deadline(call: Call, place: Place) {
+    // Beyond the bound of calls that go on, this one ends here.
+    let Some(place) = place.late() else { return };
     tokio::spawn(async move {
         let _place = place;
-        match call.await {
-            Ok(answer) => log::info!("{name}: the app answered {id} late, with {}", answer.status),
-            Err(failure) => log::info!("{name}: the app failed {id} late: {failure}"),
-        }
+        // Nobody waits for it: the late reply is the spool's to come.
+        let _late = call.await;
     });
 }
 
@@ -38,6 +37,7 @@ pub fn for_the_repeat(first: &First<'_>, call: Call, claimed: Claimed, place: Pl
         sealed_with: first.clear.sealed_with,
         facts: first.facts.clone(),
     };
+    let Some(place) = place.late() else { return };
     tokio::spawn(async move {
         let _place = place;
         let result = call.await;

@@ -13,7 +13,6 @@ use wxedge_wechat::query::Query;
 use wxedge_wechat::signature::{Signature, sign};
 
 /// A body whose sender knows the Token. Only this stage makes one.
-#[derive(Debug)]
 pub enum Verified<'a> {
     /// The message itself (plain mode).
     Plain(&'a [u8]),

@@ -3,17 +3,18 @@
 use super::Config;
 
 impl Config {
-    /// The keys that differ in `new` and take effect at a restart only.
+    /// The keys that differ in `new` and take effect at a restart only. Other certificate files are taken over; HTTPS
+    /// itself is not switched on or off.
     pub fn restart_only(&self, new: &Config) -> Vec<&'static str> {
         let (a, b) = (&self.listen, &new.listen);
         let (runtime, store) = (&self.runtime, &self.store);
         let changes = [
             ("listen.callback", a.callback != b.callback),
-            ("listen.callback_tls", a.callback_tls != b.callback_tls),
+            ("listen.callback_tls", a.callback_tls.is_some() != b.callback_tls.is_some()),
             ("listen.api", a.api != b.api),
-            ("listen.api_tls", a.api_tls != b.api_tls),
+            ("listen.api_tls", a.api_tls.is_some() != b.api_tls.is_some()),
             ("listen.admin", a.admin != b.admin),
-            ("listen.admin_tls", a.admin_tls != b.admin_tls),
+            ("listen.admin_tls", a.admin_tls.is_some() != b.admin_tls.is_some()),
             ("listen.max_connections", a.max_connections != b.max_connections),
             (
                 "listen.max_connections_per_peer",

@@ -71,6 +71,13 @@ pub enum BodyFormat {
 const DEADLINE_MINIGAME_MS: u64 = 2_500;
 
 impl Upstream {
+    /// Whether connections made for the one serve the other.
+    pub fn same_app(&self, other: &Upstream) -> bool {
+        self.target == other.target
+            && self.connect_timeout == other.connect_timeout
+            && self.max_connections == other.max_connections
+    }
+
     /// Reads `[accounts.<name>.upstream]`.
     pub(super) fn read(at: &Section<'_>) -> Upstream {
         let what = "write the address of your app, or \"builtin:echo\" to try wxedge without one";

@@ -12,7 +12,7 @@ use pingora::protocols::http::ServerSession;
 use pingora_timeout::fast_timeout::fast_timeout;
 use std::future::{Future, poll_fn};
 use std::net::IpAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Instant;
@@ -103,23 +103,19 @@ pub async fn serve<A: App>(
     app: Arc<A>,
     stream: Stream,
     peer: IpAddr,
-    mut drain: watch::Receiver<bool>,
+    drain: watch::Receiver<bool>,
 ) {
     let meter = Arc::new(Meter::awaiting());
     let mut stream: Stream = Box::new(Metered::new(stream, meter.clone()));
+    let mut drained = drain.clone();
     let mut draining = pin!(async move {
         // An error means the sender is gone, and with it the server.
-        let _gone = drain.wait_for(|drain| *drain).await;
+        let _gone = drained.wait_for(|drain| *drain).await;
     });
     for request in 1..=limits::KEEPALIVE_REQUESTS {
         meter.rearm();
         let mut session = ServerSession::new_http1(stream);
-        let header = read_header(&mut session, &meter);
-        let read = tokio::select! {
-            biased;
-            read = header => read,
-            () = &mut draining, if meter.first_byte().is_none() => return,
-        };
+        let read = read_header(&mut session, &meter, draining.as_mut()).await;
         let first_byte = meter.first_byte().unwrap_or_else(Instant::now);
         let mut body = framing::Body::Whole;
         let refused = match read {
@@ -146,12 +142,17 @@ pub async fn serve<A: App>(
         // Nothing follows where the client awaits the end, as with HTTP/1.0, or where others may see the body's end elsewhere.
         let goes_on = request < limits::KEEPALIVE_REQUESTS
             && body == framing::Body::Whole
+            && !*drain.borrow()
             && session.get_keepalive().is_some();
         session.set_keepalive(goes_on.then_some(limits::KEEPALIVE_TIMEOUT.as_secs()));
-        session.set_total_drain_timeout(Some(limits::DRAIN_TIMEOUT));
         app.respond(&mut session, Arrival { first_byte, peer }).await;
-        // Boxed: it drains what a refused request left unread, is large, and every waiting connection would be as large.
-        match Box::pin(session.finish()).await {
+        // It flushes, drains what a refused request left unread, and says goodbye, all of which a client can hold up.
+        // Boxed: it is large, and every waiting connection would be as large.
+        let Ok(finished) = fast_timeout(limits::WRITE_TIMEOUT, Box::pin(session.finish())).await
+        else {
+            return;
+        };
+        match finished {
             Ok(Some(reusable)) => match reusable.into_parts() {
                 (next, None) => stream = next,
                 // Bytes after the body: nobody asked for pipelining.
@@ -171,7 +172,13 @@ enum Header {
 
 /// Reads a header: waits for its first byte as long as a connection may idle, from then on as long as a request may
 /// take.
-async fn read_header(session: &mut ServerSession, meter: &Meter) -> Header {
+///
+/// A connection that has not begun a request is closed when the edge drains.
+async fn read_header(
+    session: &mut ServerSession,
+    meter: &Meter,
+    mut draining: Pin<&mut impl Future<Output = ()>>,
+) -> Header {
     // Pingora's own timeouts are per read; the ones here are for the whole.
     session.set_keepalive(Some(0));
     session.set_read_timeout(None);
@@ -179,7 +186,8 @@ async fn read_header(session: &mut ServerSession, meter: &Meter) -> Header {
     let begun = poll_fn(|cx| match read.as_mut().poll(cx) {
         Poll::Ready(read) => Poll::Ready(Some(read)),
         Poll::Pending if meter.first_byte().is_some() => Poll::Ready(None),
-        Poll::Pending => Poll::Pending,
+        // Drained, the connection ends here, so this is not polled again.
+        Poll::Pending => draining.as_mut().poll(cx).map(|()| Some(Ok(false))),
     });
     let read = match fast_timeout(limits::KEEPALIVE_TIMEOUT, begun).await {
         Err(_idle) => return Header::Closed,

@@ -143,7 +143,10 @@ fn good_answers_are_told_from_bad_ones() {
             let (good, text) = judged(200, body.into());
             assert_eq!(
                 (good, text.as_str()),
-                (true, "good: success. The message has arrived; the user sees nothing")
+                (
+                    true,
+                    "good: success. WeChat is content and the user sees nothing; whether the app took the message or the edge covered for it is the `outcome` in the edge's log"
+                )
             );
         }
         let (good, text) = judged(200, sealed(sender, TOKEN, &reply_to(OPENID)));

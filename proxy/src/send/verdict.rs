@@ -84,7 +84,10 @@ pub(super) fn judge(answer: &Answer, outgoing: &Outgoing, sender: &Sender<'_>) -
         };
     }
     if body.is_empty() || body == b"success" {
-        return Verdict::good(None, "success. The message has arrived; the user sees nothing");
+        return Verdict::good(
+            None,
+            "success. WeChat is content and the user sees nothing; whether the app took the message or the edge covered for it is the `outcome` in the edge's log",
+        );
     }
     let wants_json = outgoing.acknowledgement.first() == Some(&b'{');
     match decrypted(body, sender) {

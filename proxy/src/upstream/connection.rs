@@ -90,6 +90,10 @@ impl Connection {
         loop {
             let (line, size) = match httparse::parse_chunk_size(raw.rest()) {
                 Err(_) => return Err(Failure::Invalid),
+                // A line without a digit is no last chunk, though the parser takes it for one.
+                Ok(httparse::Status::Complete(_)) if !raw.rest()[0].is_ascii_hexdigit() => {
+                    return Err(Failure::Invalid);
+                }
                 Ok(httparse::Status::Complete(found)) => found,
                 Ok(httparse::Status::Partial) => {
                     self.read_more(&mut raw, limits::CHUNK_LINE_BYTES).await?;
@@ -248,6 +252,7 @@ impl Head {
         };
         let status = response.code.ok_or(Failure::Invalid)?;
         let mut keep_alive = response.version == Some(1);
+        let mut closes = false;
         let mut length = None;
         let mut chunked = false;
         let mut content_type = None;
@@ -267,11 +272,10 @@ impl Head {
                 }
                 chunked = true;
             } else if header.name.eq_ignore_ascii_case("connection") {
-                keep_alive = match value {
-                    close if close.eq_ignore_ascii_case(b"close") => false,
-                    keep if keep.eq_ignore_ascii_case(b"keep-alive") => true,
-                    _ => keep_alive,
-                };
+                for option in value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+                    keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
+                    closes |= option.eq_ignore_ascii_case(b"close");
+                }
             } else if header.name.eq_ignore_ascii_case("content-type") {
                 content_type = std::str::from_utf8(value).ok().map(str::to_owned);
             }
@@ -286,7 +290,7 @@ impl Head {
             (_, false, Some(length)) => Framing::Length(length),
             (_, false, None) => Framing::Close,
         };
-        let keep_alive = keep_alive && !matches!(framing, Framing::Close);
+        let keep_alive = keep_alive && !closes && !matches!(framing, Framing::Close);
         Ok(Some(Head { status, bytes, framing, keep_alive, content_type }))
     }
 }

@@ -17,22 +17,29 @@ use percent_encoding::percent_decode_str;
 use pingora_timeout::fast_timeout::fast_timeout;
 use pool::Pool;
 use std::borrow::Cow;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use url::{Position, Url};
 
 /// One request to the app.
-#[derive(Debug)]
 pub struct Delivery {
     /// Added to the app's URL: the plaintext-mode query of XML mode.
     pub query: Option<String>,
-    /// Lines that end in CR LF: everything but `host`, `authorization` and `content-length`.
+    /// Lines that end in CR LF: everything but `host`, `authorization`, `content-length` and what is left of the time.
     pub headers: String,
     /// The body.
     pub body: Vec<u8>,
+    /// When the app should have answered.
+    pub deadline: Instant,
+}
+
+impl std::fmt::Debug for Delivery {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Delivery").field("bytes", &self.body.len()).finish_non_exhaustive()
+    }
 }
 
 /// A complete answer of the app, whatever its status.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct AppAnswer {
     /// HTTP status.
     pub status: u16,
@@ -42,15 +49,20 @@ pub struct AppAnswer {
     pub body: Bytes,
 }
 
+impl std::fmt::Debug for AppAnswer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AppAnswer").field("status", &self.status).finish_non_exhaustive()
+    }
+}
+
 /// The app of one account, reached by HTTP.
 #[derive(Debug)]
 pub struct Upstream {
     pool: Pool,
     /// Path and query of the URL.
-    target: String,
+    target: Redacted,
     /// `host`, and `authorization` for the `user:password@` of the URL, as lines.
     headers: Redacted,
-    late_timeout: Duration,
 }
 
 impl Upstream {
@@ -64,33 +76,30 @@ impl Upstream {
         let host = &url[Position::BeforeHost..Position::AfterPort];
         Ok(Upstream {
             pool: Pool::new(url, name, port, settings)?,
-            target: url[Position::BeforePath..Position::AfterQuery].to_owned(),
+            target: Redacted(url[Position::BeforePath..Position::AfterQuery].to_owned()),
             headers: Redacted(format!("host: {host}\r\n{}", authorization(url))),
-            late_timeout: settings.late_timeout,
         })
     }
 
-    /// Posts a message and waits for the complete answer, `late_timeout` at most.
+    /// Posts a message and waits for the complete answer, `timeout` at most.
     ///
     /// It is sent again once, and only when it went out on a reused connection that died before any byte of the
     /// answer: the app closed it while the request was on its way.
     ///
     /// # Errors
     /// Why there is no complete answer.
-    pub async fn call(&self, delivery: Delivery) -> Result<AppAnswer, Failure> {
-        let request = self.request(&delivery);
-        drop(delivery);
-        match fast_timeout(self.late_timeout, self.send(&request)).await {
+    pub async fn call(&self, delivery: Delivery, timeout: Duration) -> Result<AppAnswer, Failure> {
+        match fast_timeout(timeout, self.send(&delivery)).await {
             Ok(result) => result,
             Err(_elapsed) => Err(Failure::Timeout),
         }
     }
 
-    async fn send(&self, request: &[u8]) -> Result<AppAnswer, Failure> {
+    async fn send(&self, delivery: &Delivery) -> Result<AppAnswer, Failure> {
         // Waits for its turn when the app has all the connections it may have; the caller's deadline bounds that.
         let _turn = self.pool.turn().await;
         if let Some(mut reused) = self.pool.take_idle() {
-            match reused.exchange(request).await {
+            match reused.exchange(&self.request(delivery)).await {
                 Ok(answer) => return Ok(self.settle(reused, answer)),
                 Err(failure) if reused.answered() => return Err(failure),
                 Err(_stale) => {}
@@ -98,7 +107,7 @@ impl Upstream {
         }
         // Boxed: it is large and rare, and would make every call as large.
         let mut fresh = Box::pin(self.pool.connect()).await?;
-        let answer = fresh.exchange(request).await?;
+        let answer = fresh.exchange(&self.request(delivery)).await?;
         Ok(self.settle(fresh, answer))
     }
 
@@ -109,21 +118,23 @@ impl Upstream {
 
     /// The request as it goes over the wire.
     fn request(&self, delivery: &Delivery) -> Vec<u8> {
+        let target = self.target.0.as_str();
         let target = match &delivery.query {
-            None => Cow::Borrowed(&self.target),
-            Some(query) if self.target.contains('?') => {
-                Cow::Owned(format!("{}&{query}", self.target))
-            }
-            Some(query) => Cow::Owned(format!("{}?{query}", self.target)),
+            None => Cow::Borrowed(target),
+            Some(query) if target.contains('?') => Cow::Owned(format!("{target}&{query}")),
+            Some(query) => Cow::Owned(format!("{target}?{query}")),
         };
-        let mut length = itoa::Buffer::new();
-        let parts: [&[u8]; 9] = [
+        let left = delivery.deadline.saturating_duration_since(Instant::now()).as_millis();
+        let (mut length, mut millis) = (itoa::Buffer::new(), itoa::Buffer::new());
+        let parts: [&[u8]; 11] = [
             b"POST ",
             target.as_bytes(),
             b" HTTP/1.1\r\n",
             self.headers.0.as_bytes(),
             delivery.headers.as_bytes(),
-            b"content-length: ",
+            b"x-wxedge-deadline-ms: ",
+            millis.format(left).as_bytes(),
+            b"\r\ncontent-length: ",
             length.format(delivery.body.len()).as_bytes(),
             b"\r\n\r\n",
             &delivery.body,
@@ -147,7 +158,7 @@ fn authorization(url: &Url) -> String {
     format!("authorization: Basic {}\r\n", STANDARD.encode(pair))
 }
 
-/// Header lines that may hold a password.
+/// What may hold a password.
 struct Redacted(String);
 
 impl std::fmt::Debug for Redacted {

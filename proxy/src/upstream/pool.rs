@@ -4,7 +4,11 @@ use super::Failure;
 use super::connection::{Connection, Stream};
 use super::dns::Name;
 use crate::config;
+use crate::limits;
+use crate::process_log::Seldom;
 use rustls::pki_types::ServerName;
+use std::io;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::net::TcpStream;
@@ -22,6 +26,7 @@ pub(super) struct Pool {
     idle: Mutex<Vec<Connection>>,
     /// One permit a connection in use.
     turns: Semaphore,
+    reminder: Seldom,
 }
 
 struct Tls {
@@ -56,6 +61,7 @@ impl Pool {
             connect_timeout: settings.connect_timeout,
             idle: Mutex::new(Vec::new()),
             turns: Semaphore::new(settings.max_connections),
+            reminder: Seldom::default(),
         })
     }
 
@@ -88,27 +94,35 @@ impl Pool {
         idle.retain(|connection| connection.idle_for() < limit);
     }
 
-    /// A new connection, ready for a request; the name, TCP and TLS each within its time.
+    /// A new connection, ready for a request. The addresses of the name share the time, so that one that is silent
+    /// leaves some to the next.
     pub(super) async fn connect(&self) -> Result<Connection, Failure> {
         let addresses = self.name.addresses().await?;
-        match tokio::time::timeout(self.connect_timeout, self.connect_any(&addresses)).await {
-            Ok(connected) => connected,
-            Err(_elapsed) => Err(Failure::ConnectTimeout),
+        let share =
+            self.connect_timeout / u32::try_from(addresses.len()).unwrap_or(u32::MAX).max(1);
+        let share = share.max(limits::CONNECT_SHARE).min(self.connect_timeout);
+        let mut failure = Failure::Connect;
+        for address in addresses.iter() {
+            let error = match tokio::time::timeout(share, self.connect_to(*address)).await {
+                Ok(Ok(connection)) => return Ok(connection),
+                Ok(Err(error)) => error,
+                Err(_elapsed) => {
+                    failure = Failure::ConnectTimeout;
+                    io::ErrorKind::TimedOut.into()
+                }
+            };
+            if self.reminder.is_time() {
+                log::warn!("the app at {address} does not take connections: {error}");
+            }
         }
+        Err(failure)
     }
 
-    async fn connect_any(&self, addresses: &[std::net::SocketAddr]) -> Result<Connection, Failure> {
-        for address in addresses {
-            let Ok(stream) = TcpStream::connect(address).await else { continue };
-            if stream.set_nodelay(true).is_err() {
-                continue;
-            }
-            let Some(tls) = &self.tls else { return Ok(Connection::new(Stream::Tcp(stream))) };
-            match tls.connector.connect(tls.server_name.clone(), stream).await {
-                Ok(stream) => return Ok(Connection::new(Stream::Tls(Box::new(stream)))),
-                Err(error) => log::warn!("TLS with the app at {address} fails: {error}"),
-            }
-        }
-        Err(Failure::Connect)
+    async fn connect_to(&self, address: SocketAddr) -> io::Result<Connection> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        let Some(tls) = &self.tls else { return Ok(Connection::new(Stream::Tcp(stream))) };
+        let stream = tls.connector.connect(tls.server_name.clone(), stream).await?;
+        Ok(Connection::new(Stream::Tls(Box::new(stream))))
     }
 }

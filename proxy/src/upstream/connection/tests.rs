@@ -33,7 +33,25 @@ async fn exchange(pieces: Vec<Vec<u8>>, closes: bool) -> (Result<(u16, Vec<u8>),
 async fn answers_are_framed_as_rfc_9112_says() {
     // What the app sends, whether it closes then, the status and body or the failure, whether it is used again.
     type Row<'a> = (&'a str, bool, Result<(u16, &'a str), Failure>, bool);
-    let rows: [Row<'_>; 22] = [
+    let rows: [Row<'_>; 25] = [
+        (
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n\r\n",
+            false,
+            Err(Failure::Invalid),
+            false,
+        ),
+        (
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n;x\r\n\r\n",
+            false,
+            Err(Failure::Invalid),
+            false,
+        ),
+        (
+            "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: TE, close\r\n\r\nhi",
+            false,
+            Ok((200, "hi")),
+            false,
+        ),
         ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", false, Ok((200, "hi")), true),
         ("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", false, Ok((200, "")), true),
         (

@@ -1,15 +1,14 @@
-//! The access log: one JSON line a callback on standard output. Never waits, never grows: what cannot be written in
-//! time is dropped and counted in the log itself.
+//! Lines for a log, written by a thread of their own. Adding one never waits and never grows anything without end: what
+//! cannot be written in time is dropped, and how much that was is said in the log itself.
 
 use crate::limits;
-use serde::Serialize;
 use std::io::Write;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// The log.
+/// A log.
 #[derive(Debug, Clone)]
-pub struct AccessLog(Arc<Shared>);
+pub struct Lines(Arc<Shared>);
 
 #[derive(Debug, Default)]
 struct Shared {
@@ -24,30 +23,27 @@ struct Waiting {
     writing: bool,
 }
 
-impl AccessLog {
+impl Lines {
     /// Starts the thread that writes to `out`.
     ///
     /// # Errors
     /// When the thread cannot be started.
-    pub fn start(out: impl Write + Send + 'static) -> std::io::Result<AccessLog> {
-        let log = AccessLog(Arc::default());
+    pub fn start(name: &str, out: impl Write + Send + 'static) -> std::io::Result<Lines> {
+        let log = Lines(Arc::default());
         let shared = log.0.clone();
-        std::thread::Builder::new()
-            .name("access-log".to_owned())
-            .spawn(move || shared.write_to(out))?;
+        std::thread::Builder::new().name(name.to_owned()).spawn(move || shared.write_to(out))?;
         Ok(log)
     }
 
-    /// Adds a line.
-    pub fn line(&self, line: &impl Serialize) {
+    /// Adds what `write` appends, and an end of line.
+    pub fn add(&self, write: impl FnOnce(&mut Vec<u8>)) {
         let mut waiting = self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         if waiting.lines.len() >= limits::LOG_BYTES {
             waiting.dropped += 1;
             return;
         }
         let first = waiting.lines.is_empty();
-        // Serializing plain fields into memory cannot fail.
-        let _infallible = serde_json::to_writer(&mut waiting.lines, line);
+        write(&mut waiting.lines);
         waiting.lines.push(b'\n');
         drop(waiting);
         if first {
@@ -55,13 +51,11 @@ impl AccessLog {
         }
     }
 
-    /// Waits until all lines are written, as long as a line may wait at most twice.
+    /// Waits until all lines are written, but not for a reader that does not read.
     pub fn flush(&self) {
         let waiting = self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        let limit = limits::LOG_DELAY * 4;
         let busy = |waiting: &mut Waiting| waiting.writing || !waiting.lines.is_empty();
-        // A reader that does not read keeps nobody from ending.
-        let _timeout = self.0.arrived.wait_timeout_while(waiting, limit, busy);
+        let _timeout = self.0.arrived.wait_timeout_while(waiting, limits::LOG_FLUSH, busy);
     }
 }
 
@@ -83,7 +77,7 @@ impl Shared {
                 let note = format!("{{\"ts\":{:.3},\"dropped_lines\":{dropped}}}\n", unix_now());
                 lines.extend_from_slice(note.as_bytes());
             }
-            // A closed standard output is no reason to stop serving.
+            // A closed output is no reason to stop serving.
             let _closed = out.write_all(&lines).and_then(|()| out.flush());
             lines.clear();
             self.waiting.lock().unwrap_or_else(PoisonError::into_inner).writing = false;
