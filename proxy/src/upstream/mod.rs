@@ -89,17 +89,17 @@ impl Upstream {
     /// # Errors
     /// Why there is no complete answer.
     pub async fn call(&self, delivery: Delivery, timeout: Duration) -> Result<AppAnswer, Failure> {
-        match fast_timeout(timeout, self.send(&delivery)).await {
+        match fast_timeout(timeout, self.send(delivery)).await {
             Ok(result) => result,
             Err(_elapsed) => Err(Failure::Timeout),
         }
     }
 
-    async fn send(&self, delivery: &Delivery) -> Result<AppAnswer, Failure> {
+    async fn send(&self, delivery: Delivery) -> Result<AppAnswer, Failure> {
         // Waits for its turn when the app has all the connections it may have; the caller's deadline bounds that.
         let _turn = self.pool.turn().await;
         if let Some(mut reused) = self.pool.take_idle() {
-            match reused.exchange(&self.request(delivery)).await {
+            match reused.exchange(&self.request(&delivery)).await {
                 Ok(answer) => return Ok(self.settle(reused, answer)),
                 Err(failure) if reused.answered() => return Err(failure),
                 Err(_stale) => {}
@@ -107,7 +107,10 @@ impl Upstream {
         }
         // Boxed: it is large and rare, and would make every call as large.
         let mut fresh = Box::pin(self.pool.connect()).await?;
-        let answer = fresh.exchange(&self.request(delivery)).await?;
+        let request = self.request(&delivery);
+        // A request on a fresh connection is not sent again.
+        drop(delivery);
+        let answer = fresh.exchange(&request).await?;
         Ok(self.settle(fresh, answer))
     }
 
