@@ -13,11 +13,11 @@ use crate::upstream::{AppAnswer, Failure};
 use bytes::Bytes;
 use pingora::ErrorType;
 use pingora::protocols::http::ServerSession;
-use pingora_timeout::fast_timeout::fast_sleep;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Instant;
+use tokio::time::sleep_until;
 use wxedge_wechat::envelope::Seal;
 use wxedge_wechat::message::{Class, Format, Message};
 use wxedge_wechat::reply::Answer;
@@ -55,11 +55,11 @@ impl First<'_> {
     ) -> Result<(Outcome, Response), Rejection> {
         let deadline = deadline(self.account, self.message, arrival);
         let mut call = self.call(deadline);
-        let left = deadline.saturating_duration_since(Instant::now());
         let result = tokio::select! {
             biased;
             result = &mut call => result,
-            () = fast_sleep(left) => return self.late(call, claimed, place, record),
+            // Not Pingora's cheaper timer: that one can miss a moment that is nearly here.
+            () = sleep_until(deadline.into()) => return self.late(call, claimed, place, record),
             () = gone(session) => {
                 remember::for_the_repeat(self, call, claimed, place);
                 return Err(Rejection::new(Outcome::ClientGone, "waiting"));
@@ -206,11 +206,11 @@ pub async fn join(
     message: &Message<'_>,
     flight: &Flight,
 ) -> Result<Option<(Outcome, Response)>, Rejection> {
-    let left = deadline(account, message, arrival).saturating_duration_since(Instant::now());
+    let deadline = deadline(account, message, arrival);
     tokio::select! {
         biased;
         landed = flight.landed() => Ok(landed.map(|response| (Outcome::Joined, response))),
-        () = fast_sleep(left) => match message.class() {
+        () = sleep_until(deadline.into()) => match message.class() {
             Class::Verbatim => Err(Rejection::new(Outcome::Unavailable, "timeout")),
             Class::Conversation | Class::NoContent => {
                 // It is acknowledged here and now, so the late answer of the call is no repeat's any more.

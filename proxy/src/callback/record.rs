@@ -147,8 +147,9 @@ impl Record {
         self.finished = true;
         let took = self.arrival.first_byte.elapsed();
         let metrics = &self.account.metrics;
-        metrics.callbacks(self.kind, outcome).inc();
+        // The count last: who sees it finds the rest.
         metrics.duration.observe(took.as_secs_f64());
+        metrics.callbacks(self.kind, outcome).inc();
         let us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         self.account.slowest_us.fetch_max(us, Ordering::Relaxed);
         if outcome.is_failure() || self.notes.invalid {
