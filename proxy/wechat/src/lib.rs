@@ -38,3 +38,11 @@ pub mod signature;
 mod json;
 mod tree;
 mod xml;
+
+/// What stands before and after the first `byte`, an ASCII one. On the short pieces of a message several times as fast as
+/// `str::split_once`.
+fn cut(text: &str, byte: u8) -> Option<(&str, &str)> {
+    debug_assert!(byte.is_ascii(), "a part of a character is no place to cut");
+    let at = memchr::memchr(byte, text.as_bytes())?;
+    Some((&text[..at], &text[at + 1..]))
+}

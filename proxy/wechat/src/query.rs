@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 
+use crate::cut;
 use crate::signature::Signature;
 
 /// Longest query string that is looked at, in bytes. WeChat's own have about 250.
@@ -101,8 +102,19 @@ impl<'a> Query<'a> {
         let mut encrypt_type = None;
         let mut echostr = None;
         let mut openid = None;
-        for pair in raw_query.split('&') {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let mut rest = Some(raw_query);
+        while let Some(pairs) = rest {
+            let pair = match cut(pairs, b'&') {
+                Some((pair, more)) => {
+                    rest = Some(more);
+                    pair
+                }
+                None => {
+                    rest = None;
+                    pairs
+                }
+            };
+            let (name, value) = cut(pair, b'=').unwrap_or((pair, ""));
             let slot = match name {
                 "signature" => &mut signature,
                 "msg_signature" => &mut msg_signature,

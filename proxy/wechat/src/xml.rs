@@ -8,6 +8,7 @@
 
 use std::borrow::Cow;
 
+use crate::cut;
 use crate::tree::{DEPTH_MAX, Guard, ParseError, Shape, Sink};
 
 /// Scans a document that begins with `<` into `sink`.
@@ -50,7 +51,7 @@ impl<'a, S: Sink<'a>> Scanner<'a, '_, S> {
     fn root(&mut self) -> Result<(), ParseError> {
         let mut before = true;
         loop {
-            let Some((text, rest)) = self.rest.split_once('<') else {
+            let Some((text, rest)) = cut(self.rest, b'<') else {
                 return match (before, self.depth, is_layout(self.rest)) {
                     (false, 0, true) => Ok(()),
                     (false, 0, false) => Err(ParseError::Trailing),
@@ -147,12 +148,11 @@ impl<'a, S: Sink<'a>> Scanner<'a, '_, S> {
         self.expect('=')?;
         self.blanks();
         let quote = match self.rest.as_bytes().first() {
-            Some(b'"') => '"',
-            Some(b'\'') => '\'',
+            Some(quote @ (b'"' | b'\'')) => *quote,
             Some(_) => return Err(ParseError::Malformed),
             None => return Err(ParseError::Unclosed),
         };
-        let (value, rest) = self.rest[1..].split_once(quote).ok_or(ParseError::Unclosed)?;
+        let (value, rest) = cut(&self.rest[1..], quote).ok_or(ParseError::Unclosed)?;
         if value.contains('<') {
             return Err(ParseError::Malformed);
         }
@@ -241,13 +241,13 @@ fn is_layout(text: &str) -> bool {
 
 /// Resolves the five entities and character references.
 fn unescape(text: &str) -> Result<Cow<'_, str>, ParseError> {
-    let Some((start, mut rest)) = text.split_once('&') else {
+    let Some((start, mut rest)) = cut(text, b'&') else {
         return Ok(Cow::Borrowed(text));
     };
     let mut plain = String::with_capacity(text.len());
     plain.push_str(start);
     loop {
-        let (entity, after) = rest.split_once(';').ok_or(ParseError::Entity)?;
+        let (entity, after) = cut(rest, b';').ok_or(ParseError::Entity)?;
         plain.push(match entity {
             "lt" => '<',
             "gt" => '>',
@@ -256,7 +256,7 @@ fn unescape(text: &str) -> Result<Cow<'_, str>, ParseError> {
             "apos" => '\'',
             _ => entity.strip_prefix('#').and_then(referenced).ok_or(ParseError::Entity)?,
         });
-        let Some((piece, next)) = after.split_once('&') else {
+        let Some((piece, next)) = cut(after, b'&') else {
             plain.push_str(after);
             return Ok(Cow::Owned(plain));
         };
