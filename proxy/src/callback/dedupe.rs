@@ -13,6 +13,7 @@ use crate::limits;
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use std::collections::VecDeque;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -24,9 +25,25 @@ use wxedge_wechat::message::Identity;
 pub struct Dedupe {
     /// How long an answered message is remembered, in milliseconds.
     kept_ms: AtomicU64,
-    messages: DashMap<Identity, Slot>,
+    messages: DashMap<Identity, Slot, BuildHasherDefault<Uniform>>,
     answered: Mutex<Answered>,
     claims: AtomicU64,
+}
+
+/// An identity is a part of a SHA-256 over what WeChat signed: its first bytes are as good a hash as any.
+#[derive(Default)]
+struct Uniform(u64);
+
+impl Hasher for Uniform {
+    fn write(&mut self, bytes: &[u8]) {
+        if let Some(first) = bytes.first_chunk() {
+            self.0 = u64::from_ne_bytes(*first);
+        }
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
 }
 
 #[derive(Debug)]
@@ -87,7 +104,7 @@ impl Dedupe {
     pub fn new(kept: Duration) -> Dedupe {
         let dedupe = Dedupe {
             kept_ms: AtomicU64::new(0),
-            messages: DashMap::new(),
+            messages: DashMap::default(),
             answered: Mutex::default(),
             claims: AtomicU64::new(0),
         };

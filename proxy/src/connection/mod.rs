@@ -78,8 +78,10 @@ impl Response {
             let mut header = ResponseHeader::build_no_case(self.status, Some(6))?;
             if !self.body.is_empty() {
                 header.insert_header(http::header::CONTENT_TYPE, self.content_type)?;
-                // What comes from outside, as echostr does, is no page.
-                header.insert_header(http::header::X_CONTENT_TYPE_OPTIONS, "nosniff")?;
+                if self.content_type.starts_with("text/plain") {
+                    // What comes from outside, as echostr does, is no page.
+                    header.insert_header(http::header::X_CONTENT_TYPE_OPTIONS, "nosniff")?;
+                }
             }
             header.insert_header(http::header::CONTENT_LENGTH, self.body.len())?;
             session.write_response_header(Box::new(header)).await?;
