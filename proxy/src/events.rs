@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::broadcast;
 
 /// One event as readers get it: `id`, `event` and `data` of the stream.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Event {
     /// Counts up from 1.
     pub id: u64,
@@ -22,7 +22,6 @@ pub struct Event {
 }
 
 /// A callback that did not end well.
-#[derive(Debug)]
 pub struct Failed<'a> {
     /// Whose.
     pub account: &'a str,
@@ -39,6 +38,9 @@ pub struct Failed<'a> {
     /// What the app answered.
     pub response: &'a [u8],
 }
+
+// An app's answer is in both.
+crate::opaque!(Event, Failed<'_>);
 
 /// All readers of the stream.
 #[derive(Debug)]

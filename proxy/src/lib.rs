@@ -5,6 +5,19 @@
 //!
 //! A host that runs a Pingora server of its own mounts [`edge::Edge::serve`]; see `examples/plugin.rs`.
 
+/// `Debug` for what holds a message, a query or an openid: it shows nothing of it.
+macro_rules! opaque {
+    ($($type:ty),*) => {
+        $(impl std::fmt::Debug for $type {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(concat!(stringify!($type), "([redacted])"))
+            }
+        })*
+    };
+}
+
+pub(crate) use opaque;
+
 pub mod account;
 pub mod admin;
 pub mod callback;

@@ -148,6 +148,7 @@ fn reported_a_foreign_address_is_taken_and_noted() {
         .line(r#"source_ips = ["203.0.113.9"]"#)
         .start();
     assert_eq!(forwarded(&edge, &[("x-forwarded-for", "203.0.113.9")]).status, 200);
+    edge.await_log(1);
     assert_eq!(forwarded(&edge, &[("x-forwarded-for", "198.51.100.1")]).status, 200);
     let log = edge.await_log(2);
     assert_eq!(

@@ -61,8 +61,10 @@ fn a_user_is_found_by_the_hash_that_the_program_prints_and_only_by_it() {
     let edge = edge().app(&app).start();
     let messages = [Message::text("one"), Message::text("two")];
     let again = Message::event("CLICK").from(messages[0].openid());
-    for message in messages.iter().chain([&again]) {
+    for (lines, message) in messages.iter().chain([&again]).enumerate() {
         assert_eq!(edge.wechat().deliver(message).status(), 200);
+        // A line is written after its answer; the next one waits, so that they are in order.
+        edge.await_log(lines + 1);
     }
     let log = edge.await_log(3);
     let printed = edge.command(PROGRAM, &["hash-openid", messages[0].openid()]);

@@ -139,6 +139,7 @@ fn passes(edge: &Edge, nginx: &Nginx, kept: f64) {
         assert_eq!(push.deliveries.len(), 1);
         assert_eq!(push.reply().at("Content"), Some("你好"));
     }
+    edge.await_log(11);
     assert_eq!(send_from([127, 0, 0, 2], nginx, &wechat, &[]).status, 200);
     let log = edge.await_log(12);
     assert_eq!(log[0]["source"], "127.0.0.1", "nobody but trusted proxies on the way");

@@ -26,7 +26,6 @@ use wxedge_wechat::reply::Answer;
 pub type Call = Pin<Box<dyn Future<Output = Result<AppAnswer, Failure>> + Send>>;
 
 /// The first delivery of a message: it has to be answered, once.
-#[derive(Debug)]
 pub struct First<'a> {
     /// The edge.
     pub edge: &'a Arc<Edge>,
@@ -39,6 +38,8 @@ pub struct First<'a> {
     /// Its name and randomness.
     pub facts: &'a Facts,
 }
+
+crate::opaque!(First<'_>);
 
 impl First<'_> {
     /// Calls the app and answers by the deadline.

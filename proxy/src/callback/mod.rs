@@ -104,18 +104,7 @@ pub struct Request {
     pub body: Bytes,
 }
 
-/// What holds a message, a query or an openid shows nothing of it.
-macro_rules! opaque {
-    ($($type:ty),*) => {
-        $(impl std::fmt::Debug for $type {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str(concat!(stringify!($type), "([redacted])"))
-            }
-        })*
-    };
-}
-
-opaque!(Request, record::Notes, decrypt::Clear<'_>, verify::Verified<'_>);
+crate::opaque!(Request, record::Notes, decrypt::Clear<'_>, verify::Verified<'_>);
 
 /// Why a callback ends before the app has to do with it.
 #[derive(Debug)]

@@ -1,6 +1,7 @@
 //! Stage 8: what goes on when the callback is over.
 //!
-//! A call to the app is never cut off because WeChat stopped waiting. What comes of it has nobody to go to yet: here
+//! A call to the app is not cut off because WeChat stopped waiting, unless as many as `max_in_flight` go on already. What
+//! comes of it has nobody to go to yet: here
 //! the spool and the late replies will stand. Whatever is acknowledged without the app having taken it ends in
 //! `fallback_deadline` or `fallback_error`.
 

@@ -48,7 +48,7 @@ impl Arrival {
 }
 
 /// An answer that is one buffer. Cloning it shares the buffer.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Response {
     /// HTTP status.
     pub status: u16,
@@ -57,6 +57,8 @@ pub struct Response {
     /// The body.
     pub body: Bytes,
 }
+
+crate::opaque!(Response);
 
 impl Response {
     /// A status without a body.

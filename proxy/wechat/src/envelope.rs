@@ -1,6 +1,7 @@
 //! The outer layer: the ciphertext out of a callback, and the encrypted reply around one.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use crate::crypto::AesKey;
 use crate::signature::sign;
@@ -77,7 +78,7 @@ impl Field<'_> {
 }
 
 /// All that an encrypted reply needs besides its text.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Seal<'a> {
     /// The key that opened the callback.
     pub key: &'a AesKey,
@@ -91,6 +92,12 @@ pub struct Seal<'a> {
     pub nonce: &'a str,
     /// New for every reply.
     pub random: [u8; 16],
+}
+
+impl fmt::Debug for Seal<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Seal([redacted])")
+    }
 }
 
 impl Seal<'_> {

@@ -1,13 +1,15 @@
 //! WeChat's own side: callbacks as WeChat sends them, replies as WeChat reads them. For `wxedge
 //! send` and the tests.
 
+use std::fmt;
+
 use crate::crypto::{AesKey, DecryptError};
 use crate::envelope::Format;
 use crate::message::{Message, ParseError};
 use crate::signature::{Signature, sign};
 
 /// One account, at one moment, from WeChat's side.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Push<'a> {
     /// The Token of the account.
     pub token: &'a str,
@@ -21,6 +23,12 @@ pub struct Push<'a> {
     pub nonce: &'a str,
     /// New for every callback.
     pub random: [u8; 16],
+}
+
+impl fmt::Debug for Push<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Push([redacted])")
+    }
 }
 
 /// What is sent: `POST <path>?<query>` with a body. A verification is a GET, without one.
