@@ -34,7 +34,7 @@ pub struct Edge {
     /// What is logged.
     pub log: Lines,
     /// What the sidecar hears.
-    pub events: Events,
+    pub events: Arc<Events>,
     /// How openids are logged.
     pub openid: OpenidKey,
 }
@@ -92,7 +92,7 @@ impl Edge {
             state: ArcSwap::from_pointee(State::new(config, None, &metrics)?),
             metrics,
             log: Lines::start("access-log", std::io::stdout()).map_err(OpenError::Log)?,
-            events: Events::default(),
+            events: Arc::default(),
             openid,
         })
     }

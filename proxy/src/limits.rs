@@ -59,6 +59,37 @@ pub const CONNECT_SHARE: Duration = Duration::from_millis(250);
 /// After a failed lookup the next one waits this long.
 pub const DNS_PAUSE: Duration = Duration::from_secs(1);
 
+// --- WeChat's servers ------------------------------------------------------------------------------------------
+
+/// A connection to one of WeChat's servers, TLS and egress proxy included.
+pub const API_CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long WeChat may take to begin its answer.
+pub const API_ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long WeChat may be silent within an answer.
+pub const API_READ_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long WeChat may refuse to take more of a request.
+pub const API_WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Interim answers (1xx) before the real one.
+pub const API_INTERIM_ANSWERS: usize = 8;
+/// A call of the edge's own, whole.
+pub const API_OWN_CALL_TIMEOUT: Duration = Duration::from_secs(10);
+/// The answer to a call of the edge's own, in bytes.
+pub const API_OWN_ANSWER_BYTES: usize = 256 * 1024;
+/// Kept connections to WeChat.
+pub const API_IDLE_CONNECTIONS: usize = 256;
+/// A kept connection is closed after this long; short, so that WeChat rarely closes it first.
+pub const API_IDLE: Duration = Duration::from_secs(15);
+/// A server that nobody tried to reach for this long is probed; one that is down is probed more often.
+pub const API_BASE_PROBE: Duration = Duration::from_secs(30);
+/// The same for one that is down.
+pub const API_BASE_PROBE_DOWN: Duration = Duration::from_secs(2);
+/// Failures in a row after which a server is down.
+pub const API_BASE_DOWN_AFTER: u32 = 2;
+/// Successes in a row after which it is up again.
+pub const API_BASE_UP_AFTER: u32 = 3;
+/// The head of the egress proxy's answer, in bytes.
+pub const EGRESS_HEAD_BYTES: usize = 4 * 1024;
+
 // --- what operators see ----------------------------------------------------------------------------------------
 
 /// Access log bytes that wait to be written; beyond them lines are dropped and counted.

@@ -6,6 +6,7 @@ use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
     Registry, TextEncoder, core::Collector,
 };
+use url::Url;
 use wxedge_wechat::message::Kind;
 
 /// Seconds. 4.3 is the default deadline, 4.8 the last moment for an answer, 5 WeChat's limit.
@@ -34,6 +35,7 @@ pub struct Metrics {
     late_replies: IntCounterVec,
     dedupe_entries: IntGauge,
     connections: IntGaugeVec,
+    api_base_up: IntGaugeVec,
     unrouted: IntCounterVec,
     /// Events that slow readers of the event stream lost.
     pub events_dropped: IntCounter,
@@ -121,6 +123,12 @@ impl Metrics {
                 IntGauge::new("wxedge_dedupe_entries", "Messages remembered for deduplication"),
             )?,
             connections: gauges(r, "wxedge_connections", "Open connections", "listener")?,
+            api_base_up: gauges(
+                r,
+                "wxedge_api_base_up",
+                "Whether one of WeChat's API servers is believed to be reachable",
+                "base",
+            )?,
             unrouted: counters(
                 r,
                 "wxedge_unrouted_total",
@@ -177,6 +185,11 @@ impl Metrics {
     /// The gauge of open connections of a listener.
     pub fn connections(&self, listener: &str) -> IntGauge {
         self.connections.with_label_values(&[listener])
+    }
+
+    /// The gauge of one of WeChat's API servers.
+    pub fn api_base_up(&self, base: &Url) -> IntGauge {
+        self.api_base_up.with_label_values(&[&base.origin().ascii_serialization()])
     }
 
     /// Counts a request that was no callback.

@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 
 /// One name and its addresses.
 #[derive(Debug)]
-pub(super) struct Name {
+pub(crate) struct Name {
     host: String,
     port: u16,
     /// An address needs no lookup.
@@ -29,7 +29,7 @@ struct Lookup {
 }
 
 impl Name {
-    pub(super) fn new(host: &str, port: u16) -> Name {
+    pub(crate) fn new(host: &str, port: u16) -> Name {
         let literal = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().ok();
         Name {
             host: host.to_owned(),
@@ -44,7 +44,7 @@ impl Name {
     }
 
     /// The addresses to try in order. Waits only for the very first answer, and not for ever.
-    pub(super) async fn addresses(self: &Arc<Self>) -> Result<Arc<Vec<SocketAddr>>, Failure> {
+    pub(crate) async fn addresses(self: &Arc<Self>) -> Result<Arc<Vec<SocketAddr>>, Failure> {
         let finished = self.finished.notified();
         if let Some(addresses) = self.addresses.load_full() {
             if !self.literal {

@@ -5,6 +5,7 @@ mod dns;
 mod failure;
 mod pool;
 
+pub(crate) use dns::Name;
 pub use failure::Failure;
 
 use crate::config;
@@ -77,7 +78,10 @@ impl Upstream {
         Ok(Upstream {
             pool: Pool::new(url, name, port, settings)?,
             target: Redacted(url[Position::BeforePath..Position::AfterQuery].to_owned()),
-            headers: Redacted(format!("host: {host}\r\n{}", authorization(url))),
+            headers: Redacted(match basic_authorization(url) {
+                Some(value) => format!("host: {host}\r\nauthorization: {value}\r\n"),
+                None => format!("host: {host}\r\n"),
+            }),
         })
     }
 
@@ -151,14 +155,14 @@ impl Upstream {
     }
 }
 
-/// Basic authentication; what the URL has percent-encoded goes out decoded.
-fn authorization(url: &Url) -> String {
+/// The value of basic authentication, if the URL has a user; what it has percent-encoded goes out decoded.
+pub(crate) fn basic_authorization(url: &Url) -> Option<String> {
     if url.username().is_empty() && url.password().is_none() {
-        return String::new();
+        return None;
     }
     let decoded = |part| percent_decode_str(part).collect::<Vec<u8>>();
     let pair = [decoded(url.username()), decoded(url.password().unwrap_or_default())].join(&b':');
-    format!("authorization: Basic {}\r\n", STANDARD.encode(pair))
+    Some(format!("Basic {}", STANDARD.encode(pair)))
 }
 
 /// What may hold a password.

@@ -1,0 +1,204 @@
+//! Daily budgets: how often a client has called an API today, in Beijing's day, as WeChat counts.
+
+use crate::config::{self, Budget};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// The hours Beijing is ahead of UTC, in seconds. China has no summer time.
+const BEIJING_S: i64 = 8 * 3_600;
+const DAY_S: i64 = 86_400;
+
+/// The number of the day in Beijing, from 1970-01-01.
+pub fn beijing_day(now_s: i64) -> i64 {
+    (now_s + BEIJING_S).div_euclid(DAY_S)
+}
+
+/// Whose budget it is, and for what.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key {
+    /// The client's name.
+    pub client: String,
+    /// The account's name.
+    pub account: String,
+    /// The API's path.
+    pub api: String,
+}
+
+/// All budgets of the configuration.
+#[derive(Debug, Default)]
+pub struct Budgets(HashMap<Key, Arc<Count>>);
+
+/// One budget. A reload keeps what is used and takes the new limit.
+#[derive(Debug)]
+pub struct Count {
+    limit: u64,
+    enforced: bool,
+    used: Arc<Mutex<Used>>,
+}
+
+/// What is used of a budget.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Used {
+    /// The [`beijing_day`] it was used on.
+    pub day: i64,
+    /// Calls.
+    pub calls: u64,
+    /// What WeChat itself allows the account a day, if that is known.
+    pub quota: Option<u64>,
+    /// Changed since it was written down.
+    dirty: bool,
+}
+
+impl Default for Used {
+    fn default() -> Self {
+        Used { day: i64::MIN, calls: 0, quota: None, dirty: false }
+    }
+}
+
+/// Whether there is something left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Left {
+    /// There is, or nobody counts.
+    Some,
+    /// There is not, from this call on; it is said, the call goes on.
+    None,
+    /// There is not, and the call does not go on.
+    Refused,
+}
+
+impl Budgets {
+    /// The budgets of `clients`, with what `before` had used.
+    pub fn new(clients: &std::collections::BTreeMap<String, Arc<config::Client>>, before: Option<&Budgets>) -> Budgets {
+        let mut counts = HashMap::new();
+        for client in clients.values().filter(|client| client.budget != Budget::Off) {
+            for account in &client.accounts {
+                for (api, limit) in &client.budgets {
+                    let key = Key {
+                        client: client.name.clone(),
+                        account: account.clone(),
+                        api: api.clone(),
+                    };
+                    let used = before.and_then(|before| before.0.get(&key));
+                    let used = used.map(|count| count.used.clone()).unwrap_or_default();
+                    let enforced = client.budget == Budget::Enforce;
+                    counts.insert(key, Arc::new(Count { limit: *limit, enforced, used }));
+                }
+            }
+        }
+        Budgets(counts)
+    }
+
+    /// The budget of a call, if it has one.
+    pub fn get(&self, client: &str, account: &str, api: &str) -> Option<&Arc<Count>> {
+        if self.0.is_empty() {
+            return None;
+        }
+        let key = Key { client: client.into(), account: account.into(), api: api.into() };
+        self.0.get(&key)
+    }
+
+    /// All of them, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = (&Key, &Arc<Count>)> {
+        self.0.iter()
+    }
+}
+
+impl Count {
+    /// Counts a call.
+    pub fn take(&self, now_s: i64) -> Left {
+        let mut used = self.today(now_s);
+        if used.calls >= self.limit && self.enforced {
+            return Left::Refused;
+        }
+        used.calls += 1;
+        used.dirty = true;
+        // Said once, when the last of it has gone.
+        if used.calls == self.limit + 1 { Left::None } else { Left::Some }
+    }
+
+    /// What is used today.
+    pub fn used(&self, now_s: i64) -> u64 {
+        self.today(now_s).calls
+    }
+
+    /// What it is measured against: WeChat's own quota, which grows with the followers, where it is known and the budget is
+    /// not a bound of our own.
+    pub fn limit(&self, now_s: i64) -> u64 {
+        if self.enforced { self.limit } else { self.today(now_s).quota.unwrap_or(self.limit) }
+    }
+
+    /// WeChat allows the account so many calls a day.
+    pub fn learn(&self, now_s: i64, quota: u64) {
+        self.today(now_s).quota = Some(quota);
+    }
+
+    /// What was used, as it was written down.
+    pub fn restore(&self, day: i64, calls: u64) {
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        if used.day < day {
+            *used = Used { day, calls, quota: None, dirty: false };
+        }
+    }
+
+    /// What is to be written down, if anything has changed.
+    pub fn unwritten(&self) -> Option<Used> {
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut used.dirty).then_some(*used)
+    }
+
+    fn today(&self, now_s: i64) -> std::sync::MutexGuard<'_, Used> {
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        let today = beijing_day(now_s);
+        // A clock that is set back gives nobody a second day.
+        if used.day < today {
+            *used = Used { day: today, calls: 0, quota: used.quota, dirty: true };
+        }
+        used
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 2026-11-20 00:00:00 in Beijing.
+    const MIDNIGHT: i64 = 1_795_104_000;
+
+    fn count(limit: u64, enforced: bool) -> Count {
+        Count { limit, enforced, used: Arc::default() }
+    }
+
+    #[test]
+    fn the_day_begins_at_midnight_in_beijing() {
+        assert_eq!(beijing_day(MIDNIGHT) - beijing_day(MIDNIGHT - 1), 1);
+        assert_eq!(beijing_day(MIDNIGHT + DAY_S - 1), beijing_day(MIDNIGHT));
+        let count = count(2, true);
+        let take = |now_s| count.take(now_s);
+        assert_eq!([take(MIDNIGHT - 1), take(MIDNIGHT - 1)], [Left::Some, Left::Some]);
+        assert_eq!(take(MIDNIGHT - 1), Left::Refused);
+        assert_eq!((take(MIDNIGHT), count.used(MIDNIGHT)), (Left::Some, 1));
+        assert_eq!((take(MIDNIGHT - 1), take(MIDNIGHT - 1)), (Left::Some, Left::Refused));
+    }
+
+    #[test]
+    fn a_reported_budget_is_said_once_and_lets_through() {
+        let count = count(1, false);
+        let took = [0; 4].map(|_| count.take(MIDNIGHT));
+        assert_eq!(took, [Left::Some, Left::None, Left::Some, Left::Some]);
+        assert_eq!((count.used(MIDNIGHT), count.limit(MIDNIGHT)), (4, 1));
+        count.learn(MIDNIGHT, 500);
+        assert_eq!(count.limit(MIDNIGHT), 500);
+    }
+
+    #[test]
+    fn what_was_written_down_counts_on() {
+        let first = count(3, true);
+        first.take(MIDNIGHT);
+        first.take(MIDNIGHT);
+        let written = first.unwritten().unwrap();
+        assert_eq!(first.unwritten(), None);
+        let second = count(3, true);
+        second.restore(written.day, written.calls);
+        assert_eq!([second.take(MIDNIGHT), second.take(MIDNIGHT)], [Left::Some, Left::Refused]);
+    }
+}

@@ -1,0 +1,59 @@
+//! What passes of a request's and an answer's head. To WeChat goes only what it can have use for; to the caller comes what is
+//! not about the connection, and nothing that would lead it past the edge.
+
+use http::{HeaderName, header};
+use pingora::http::{RequestHeader, ResponseHeader};
+
+/// The head of the request to WeChat, without its `Host` and without what says where its body ends.
+///
+/// # Errors
+/// When the target is none, which [`wxedge_wechat::api::target`] has seen to.
+pub fn request(from: &RequestHeader, target: &str) -> pingora::Result<RequestHeader> {
+    let mut head = RequestHeader::build(from.method.clone(), target.as_bytes(), Some(8))?;
+    for (name, value) in &from.headers {
+        if goes_to_wechat(name) {
+            head.append_header(name, value)?;
+        }
+    }
+    Ok(head)
+}
+
+fn goes_to_wechat(name: &HeaderName) -> bool {
+    match *name {
+        // Said anew for the body as it is sent.
+        header::CONTENT_LENGTH => false,
+        // Not `accept-encoding`: an errcode could not be seen in a compressed answer.
+        header::ACCEPT | header::USER_AGENT => true,
+        _ => name.as_str().starts_with("content-") || name.as_str().starts_with("wechatmp-"),
+    }
+}
+
+/// The head of the answer to the caller, without what says where its body ends.
+///
+/// # Errors
+/// When WeChat's status is none.
+pub fn answer(from: &ResponseHeader) -> pingora::Result<ResponseHeader> {
+    let mut head = ResponseHeader::build(from.status, Some(from.headers.len() + 2))?;
+    for (name, value) in &from.headers {
+        if comes_from_wechat(name) {
+            head.append_header(name, value)?;
+        }
+    }
+    Ok(head)
+}
+
+fn comes_from_wechat(name: &HeaderName) -> bool {
+    !matches!(
+        *name,
+        header::CONNECTION
+            | header::CONTENT_LENGTH
+            | header::TRANSFER_ENCODING
+            | header::TRAILER
+            | header::TE
+            | header::UPGRADE
+            | header::PROXY_AUTHENTICATE
+            // A redirect leads to WeChat itself, and carries the token.
+            | header::LOCATION
+            | header::SET_COOKIE
+    ) && name.as_str() != "keep-alive"
+}

@@ -1,0 +1,113 @@
+//! One call's entry in metrics and log: made in one place, once.
+
+use super::outcome::Outcome;
+use crate::edge::Edge;
+use crate::lines::unix_now;
+use serde::Serialize;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Begun with a call, finished with its outcome. Dropped unfinished, as when the caller's connection ends, it counts as
+/// `client_gone`.
+pub struct Record {
+    edge: Arc<Edge>,
+    begun: Instant,
+    peer: IpAddr,
+    /// Names the call in the log and in the edge's own errors.
+    pub rid: String,
+    /// Whose call it is; empty until that is known.
+    pub client: String,
+    /// The account it is for; empty until that is known.
+    pub account: String,
+    /// The path, if it is a known one, else `other`.
+    pub api: &'static str,
+    /// WeChat's, or the edge's own.
+    pub errcode: Option<i64>,
+    /// WeChat's id of the call, which its support asks for.
+    pub wechat_rid: Option<String>,
+    /// Requests that went to WeChat.
+    pub attempts: u32,
+    finished: bool,
+}
+
+crate::opaque!(Record);
+
+/// The audit line.
+#[derive(Serialize)]
+struct Line<'a> {
+    ts: f64,
+    request_id: &'a str,
+    client: &'a str,
+    account: &'a str,
+    api: &'static str,
+    result: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    errcode: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rid: Option<&'a str>,
+    attempts: u32,
+    source: IpAddr,
+    total_ms: f64,
+}
+
+impl Record {
+    /// A call has come in.
+    pub fn begin(edge: &Arc<Edge>, begun: Instant, peer: IpAddr) -> Record {
+        Record {
+            edge: edge.clone(),
+            begun,
+            peer,
+            rid: format!("{:032x}", rand::random::<u128>()),
+            client: String::new(),
+            account: String::new(),
+            api: "other",
+            errcode: None,
+            wechat_rid: None,
+            attempts: 0,
+            finished: false,
+        }
+    }
+
+    /// It is over.
+    pub fn finish(mut self, outcome: Outcome) {
+        self.record(outcome);
+    }
+
+    fn record(&mut self, outcome: Outcome) {
+        self.finished = true;
+        let took = self.begun.elapsed();
+        let metrics = &self.edge.metrics.api;
+        if let Some(errcode) = self.errcode {
+            metrics.errcode(&self.account, errcode);
+        }
+        metrics.duration(&self.account, self.api, took);
+        // The count last: who sees it finds the rest.
+        metrics.request(&self.account, &self.client, self.api, outcome);
+        let line = Line {
+            ts: unix_now(),
+            request_id: &self.rid,
+            client: &self.client,
+            account: &self.account,
+            api: self.api,
+            result: outcome.label(),
+            errcode: self.errcode,
+            rid: self.wechat_rid.as_deref(),
+            attempts: self.attempts,
+            source: self.peer,
+            total_ms: took.as_micros() as f64 / 1_000.0,
+        };
+        self.edge.log.add(|log| {
+            // Plain fields into memory cannot fail.
+            let _written = serde_json::to_writer(log, &line);
+        });
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        if !self.finished {
+            self.record(Outcome::ClientGone);
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! The answer to the caller.
+
+use super::forward::Answer;
+use super::outcome::Outcome;
+use super::refusal::Refusal;
+use super::head;
+use crate::edge::Edge;
+use crate::limits;
+use bytes::Bytes;
+use http::{Method, Version, header};
+use pingora::http::ResponseHeader;
+use pingora::protocols::http::ServerSession;
+use serde_json::Value;
+use std::sync::Arc;
+
+/// The caller is gone, or WeChat stopped in the middle of its answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Broken {
+    /// The caller does not take it.
+    Caller,
+    /// WeChat does not go on.
+    Wechat,
+}
+
+impl Broken {
+    /// How the call is counted.
+    pub fn outcome(self) -> Outcome {
+        match self {
+            Broken::Caller => Outcome::ClientGone,
+            Broken::Wechat => Outcome::Failed,
+        }
+    }
+}
+
+/// Writes what the edge itself says instead of WeChat.
+///
+/// # Errors
+/// When the caller does not take it.
+pub async fn refuse(
+    session: &mut ServerSession,
+    refusal: &Refusal,
+    rid: &str,
+) -> Result<(), Broken> {
+    let (head, body) = refusal.answer(rid).map_err(|_| Broken::Caller)?;
+    whole(session, head, body.into()).await
+}
+
+/// Writes an object.
+///
+/// # Errors
+/// When the caller does not take it.
+pub async fn object(session: &mut ServerSession, object: &Value) -> Result<(), Broken> {
+    let mut head = ResponseHeader::build(200, Some(4)).map_err(|_| Broken::Caller)?;
+    for (name, value) in [
+        (header::CONTENT_TYPE, "application/json; charset=utf-8"),
+        // Most of them hold a credential.
+        (header::CACHE_CONTROL, "no-store"),
+    ] {
+        head.insert_header(name, value).map_err(|_| Broken::Caller)?;
+    }
+    whole(session, head, object.to_string().into()).await
+}
+
+/// Writes WeChat's answer.
+///
+/// # Errors
+/// When one end does not go on; the connection to the caller then ends, so that it sees that something is missing.
+pub async fn answer(
+    edge: &Arc<Edge>,
+    session: &mut ServerSession,
+    answer: Answer,
+) -> Result<(), Broken> {
+    let (from, mut part, mut connection) = match answer {
+        Answer::Whole(from, body) if session.req_header().method != Method::HEAD => {
+            let head = head::answer(&from).map_err(|_| Broken::Wechat)?;
+            return whole(session, head, body).await;
+        }
+        Answer::Whole(from, body) => (from, body, None),
+        Answer::Stream(from, part, connection) => (from, part, Some(connection)),
+    };
+    let mut head = head::answer(&from).map_err(|_| Broken::Wechat)?;
+    let framed = match from.headers.get(header::CONTENT_LENGTH) {
+        Some(length) => head.insert_header(header::CONTENT_LENGTH, length),
+        None if session.req_header().version == Version::HTTP_11 => {
+            head.insert_header(header::TRANSFER_ENCODING, "chunked")
+        }
+        None => {
+            session.set_keepalive(None);
+            Ok(())
+        }
+    };
+    framed.map_err(|_| Broken::Wechat)?;
+    session.set_write_timeout(Some(limits::API_WRITE_TIMEOUT));
+    session.write_response_header(Box::new(head)).await.map_err(|_| Broken::Caller)?;
+    loop {
+        if !part.is_empty() {
+            session.write_response_body(part, false).await.map_err(|_| Broken::Caller)?;
+        }
+        let Some(from) = &mut connection else { break };
+        part = match from.chunk().await {
+            Ok(Some(chunk)) => chunk,
+            Ok(None) => break,
+            Err(_) => {
+                // No last chunk: what was cut off must not look complete.
+                session.set_keepalive(None);
+                session.shutdown().await;
+                return Err(Broken::Wechat);
+            }
+        };
+    }
+    if let Some(connection) = connection {
+        edge.api_bases().release(connection).await;
+    }
+    session.write_response_body(Bytes::new(), true).await.map_err(|_| Broken::Caller)
+}
+
+async fn whole(
+    session: &mut ServerSession,
+    mut head: ResponseHeader,
+    body: Bytes,
+) -> Result<(), Broken> {
+    let write = async {
+        head.insert_header(header::CONTENT_LENGTH, body.len())?;
+        session.write_response_header(Box::new(head)).await?;
+        session.write_response_body(body, true).await
+    };
+    match tokio::time::timeout(limits::API_WRITE_TIMEOUT, write).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(_)) | Err(_) => Err(Broken::Caller),
+    }
+}

@@ -1,0 +1,71 @@
+//! Small calls of the edge's own: a token, a ticket, a list.
+
+use super::{ApiBases, Connection, Failure};
+use crate::limits;
+use bytes::{Bytes, BytesMut};
+use http::{Method, header};
+use pingora::http::RequestHeader;
+
+/// One small call.
+pub struct Call {
+    /// GET or POST.
+    pub method: Method,
+    /// Path and query; it may hold a secret.
+    pub target: String,
+    /// JSON, with POST.
+    pub body: Bytes,
+    /// Whether WeChat may get it twice.
+    pub repeatable: bool,
+}
+
+crate::opaque!(Call);
+
+impl ApiBases {
+    /// Sends a small call and reads its whole answer: its status and its body.
+    ///
+    /// # Errors
+    /// Why there is no answer. [`Failure::before_sending`] says whether WeChat can have got it.
+    pub async fn call(&self, call: &Call) -> Result<(u16, Bytes), Failure> {
+        match tokio::time::timeout(limits::API_OWN_CALL_TIMEOUT, self.complete(call)).await {
+            Ok(answer) => answer,
+            Err(_elapsed) => Err(Failure::Timeout),
+        }
+    }
+
+    async fn complete(&self, call: &Call) -> Result<(u16, Bytes), Failure> {
+        let mut connection = self.connect().await?;
+        let mut answer = exchange(&mut connection, call).await;
+        // WeChat closed it while it was idle, perhaps.
+        if answer == Err(Failure::Reset) && connection.is_reused() && call.repeatable {
+            connection = self.fresh(&connection.base().clone()).await?;
+            answer = exchange(&mut connection, call).await;
+        }
+        if answer.is_ok() {
+            self.release(connection).await;
+        }
+        answer
+    }
+}
+
+async fn exchange(connection: &mut Connection, call: &Call) -> Result<(u16, Bytes), Failure> {
+    let head = RequestHeader::build(call.method.clone(), call.target.as_bytes(), Some(3));
+    let mut head = head.map_err(|_| Failure::Invalid)?;
+    let mut insert = |name, value: String| head.insert_header(name, value).map_err(|_| Failure::Invalid);
+    insert(header::HOST, connection.base().host().to_owned())?;
+    if call.method == Method::POST {
+        insert(header::CONTENT_TYPE, "application/json".to_owned())?;
+        insert(header::CONTENT_LENGTH, call.body.len().to_string())?;
+    }
+    connection.send_head(head).await?;
+    connection.send(&call.body).await?;
+    connection.finish().await?;
+    let status = connection.answer().await?.status.as_u16();
+    let mut body = BytesMut::new();
+    while let Some(chunk) = connection.chunk().await? {
+        if body.len() + chunk.len() > limits::API_OWN_ANSWER_BYTES {
+            return Err(Failure::Invalid);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok((status, body.freeze()))
+}
