@@ -36,5 +36,6 @@ pub mod outcome;
 pub mod process_log;
 mod send;
 pub mod server;
+pub mod store;
 pub mod tls;
 pub mod upstream;

@@ -90,6 +90,25 @@ pub const API_BASE_UP_AFTER: u32 = 3;
 /// The head of the egress proxy's answer, in bytes.
 pub const EGRESS_HEAD_BYTES: usize = 4 * 1024;
 
+// --- the store -------------------------------------------------------------------------------------------------
+
+/// Writes that wait for the store; beyond them a write is refused at once.
+pub const STORE_QUEUE: usize = 4_096;
+/// Writes that share one transaction and one sync of the disk.
+pub const STORE_BATCH: usize = 512;
+/// How long a batch waits for as many writes as the last one had.
+pub const STORE_GATHER: Duration = Duration::from_millis(1);
+/// How long a caller waits for its write to be on disk.
+pub const STORE_WAIT: Duration = Duration::from_secs(5);
+/// How long the store waits for a program that has locked its file, such as `sqlite3`.
+pub const STORE_LOCKED: Duration = Duration::from_secs(1);
+/// A store that cannot write tries to open its file again this often.
+pub const STORE_REOPEN: Duration = Duration::from_secs(1);
+/// Pages of 4 KiB in the write-ahead log that are then moved into the database.
+pub const STORE_WAL_PAGES: i64 = 1_000;
+/// How long a token is known after it was replaced: calls are routed by it.
+pub const REPLACED_TOKEN: Duration = Duration::from_secs(24 * 60 * 60);
+
 // --- what operators see ----------------------------------------------------------------------------------------
 
 /// Access log bytes that wait to be written; beyond them lines are dropped and counted.

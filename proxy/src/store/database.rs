@@ -1,0 +1,100 @@
+//! The SQLite file: how it is made, opened and looked over.
+
+use super::{OpenError, schema};
+use crate::limits;
+use rusqlite::{Connection, OpenFlags};
+use std::fs::{DirBuilder, File, OpenOptions, Permissions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+
+/// Makes the folder if there is none; only its owner may look into it.
+pub(super) fn make_folder(dir: &Path) -> io::Result<()> {
+    if dir.is_dir() {
+        return Ok(());
+    }
+    let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let parent = parent.unwrap_or(Path::new("."));
+    std::fs::create_dir_all(parent)?;
+    DirBuilder::new().mode(0o700).create(dir)?;
+    // A folder whose name is not on disk takes all that is in it along.
+    File::open(parent)?.sync_all()
+}
+
+/// Opens the database for writing; makes it when there is none, and refuses one that cannot be trusted.
+pub(super) fn open(path: &Path) -> Result<Connection, OpenError> {
+    make_file(path).map_err(|error| OpenError::Folder(path.to_owned(), error))?;
+    let of = |error| OpenError::of(path, error);
+    let mut database = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(of)?;
+    let version = schema::version(path, &database)?;
+    if version > 0 {
+        check(path, &database)?;
+    } else {
+        // Can be chosen only before the first table.
+        database.pragma_update(None, "auto_vacuum", "INCREMENTAL").map_err(of)?;
+    }
+    schema::migrate(&mut database, version).map_err(of)?;
+    write_ahead(&database).map_err(of)?;
+    Ok(database)
+}
+
+/// Opens the database for writing again, after a failure, and tries whether it can be written.
+pub(super) fn reopen(path: &Path) -> rusqlite::Result<Connection> {
+    let database = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    write_ahead(&database)?;
+    database.pragma_update(None, "user_version", schema::VERSION)?;
+    Ok(database)
+}
+
+/// Opens the database for reading, for as long as the store lives. So the writer's connection is never the last one,
+/// which would put the write-ahead log into the database when it is given up after a failure.
+pub(super) fn open_reader(path: &Path) -> Result<Connection, OpenError> {
+    connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
+        .and_then(|database| {
+            // Only the first read opens the file.
+            database.query_row("SELECT count(*) FROM sqlite_schema", (), |_| Ok(()))?;
+            Ok(database)
+        })
+        .map_err(|error| OpenError::of(path, error))
+}
+
+/// SQLite gives its other files the rights of this one. Must not be called while the database is open: closing the
+/// file takes all locks of the process on it away.
+fn make_file(path: &Path) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    options.open(path)?.set_permissions(Permissions::from_mode(0o600))?;
+    path.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
+}
+
+fn connect(path: &Path, rights: OpenFlags) -> rusqlite::Result<Connection> {
+    // Each connection is used by one thread at a time.
+    let database = Connection::open_with_flags(path, rights | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    database.busy_timeout(limits::STORE_LOCKED)?;
+    // A fault of the disk is an error of a read, not a signal that ends the process.
+    database.pragma_update(None, "mmap_size", 0)?;
+    Ok(database)
+}
+
+fn write_ahead(database: &Connection) -> rusqlite::Result<()> {
+    database.pragma_update_and_check(None, "journal_mode", "WAL", |row| {
+        // A file system without shared memory stays with the old journal, which would also be safe, but not read
+        // while it is written.
+        let mode: String = row.get(0)?;
+        if mode == "wal" { Ok(()) } else { Err(rusqlite::Error::InvalidQuery) }
+    })?;
+    // One sync for each commit.
+    database.pragma_update(None, "synchronous", "FULL")?;
+    // The writer does it between commits.
+    database.pragma_update(None, "wal_autocheckpoint", 0)
+}
+
+fn check(path: &Path, database: &Connection) -> Result<(), OpenError> {
+    let found: String = database
+        .query_row("PRAGMA quick_check(1)", (), |row| row.get(0))
+        .map_err(|error| OpenError::of(path, error))?;
+    match found.as_str() {
+        "ok" => Ok(()),
+        _ => Err(OpenError::Damaged { path: path.to_owned(), what: found }),
+    }
+}

@@ -1,0 +1,88 @@
+//! What can go wrong, in sentences that say what to do.
+
+use crate::limits;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Why a store cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The folder cannot be made, or nothing can be written there.
+    #[error("the store's folder {} cannot be used: {}; let the user that wxedge runs as write there, or change store.url", .0.display(), .1)]
+    Folder(PathBuf, io::Error),
+    /// Another process has it.
+    #[error("the store {} is in use by another wxedge{}; stop that one first, or give this one a store.url of its own", .dir.display(), of(*.pid))]
+    InUse {
+        /// The store's folder.
+        dir: PathBuf,
+        /// Who has it; `None` when that one has just begun.
+        pid: Option<u32>,
+    },
+    /// A database of another program.
+    #[error("{} is a database, but not of wxedge; give store.url a folder of its own", .0.display())]
+    Foreign(PathBuf),
+    /// Written by a newer wxedge.
+    #[error("{} has schema version {found}, and this wxedge knows up to version {known}; start the newer wxedge or restore a backup", .path.display())]
+    Newer {
+        /// The database.
+        path: PathBuf,
+        /// Its version.
+        found: i64,
+        /// The highest this program can read.
+        known: i64,
+    },
+    /// Not what SQLite wrote.
+    #[error("{} is damaged ({what}); restore a backup, or move it away with its -wal file to start with an empty store", .path.display())]
+    Damaged {
+        /// The database.
+        path: PathBuf,
+        /// What SQLite found first.
+        what: String,
+    },
+    /// It cannot be read or written.
+    #[error("{} cannot be opened: {}; look at the disk and at the rights of the file", .0.display(), .1)]
+    Database(PathBuf, rusqlite::Error),
+    /// The thread that writes.
+    #[error("the store's thread cannot be started: {0}")]
+    Thread(io::Error),
+}
+
+impl OpenError {
+    /// What SQLite said about the database at `path`.
+    pub(super) fn of(path: &Path, error: rusqlite::Error) -> OpenError {
+        use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+        match error.sqlite_error_code() {
+            Some(DatabaseCorrupt | NotADatabase) => {
+                OpenError::Damaged { path: path.to_owned(), what: error.to_string() }
+            }
+            _ => OpenError::Database(path.to_owned(), error),
+        }
+    }
+}
+
+fn of(pid: Option<u32>) -> String {
+    pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default()
+}
+
+/// Why something was not written or read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// Refused at once, nothing was written.
+    #[error(
+        "{} writes wait for the store and it takes no more; its disk is too slow",
+        limits::STORE_QUEUE
+    )]
+    Busy,
+    /// It is not known whether it was or will be written.
+    #[error("the store's disk has not taken a write for {} s", limits::STORE_WAIT.as_secs())]
+    Slow,
+    /// The transaction failed. It may still be found at the next start, as after a crash.
+    #[error("the store cannot write: {0}; look at the disk of store.url")]
+    Write(String),
+    /// The database does not answer.
+    #[error("the store cannot be read: {0}; look at the disk of store.url")]
+    Read(String),
+    /// Nothing was written.
+    #[error("the store is closed")]
+    Closed,
+}

@@ -1,0 +1,140 @@
+//! The embedded store: what must survive a restart, in one SQLite file that only its owner may read.
+//!
+//! One thread owns the only connection that writes ([`writer`]). Writes wait for it in a bounded queue; it takes what
+//! waits, commits that as one transaction with one sync of the disk, and then tells everybody how it ended. What is
+//! kept, and the SQL for it, stands in [`credentials`], [`counters`] and [`values`]; how the file is opened in
+//! [`database`], its tables in [`schema`].
+
+mod counters;
+mod credentials;
+mod database;
+mod error;
+mod lock;
+mod schema;
+mod values;
+mod writer;
+
+pub use counters::Counter;
+pub use credentials::{ReplacedToken, SavedCredential};
+pub use error::{OpenError, StoreError};
+
+use crate::limits;
+use lock::Lock;
+use rusqlite::Connection;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use tokio::sync::oneshot;
+use writer::{Message, Waiting, Writer};
+
+/// The database's name in the store's folder.
+const FILE: &str = "wxedge.db";
+
+/// A handle on the store. Cloning it is cheap; when the last one is dropped the store is closed.
+#[derive(Clone)]
+pub struct Store(Arc<Shared>);
+
+// It holds tokens and keys.
+crate::opaque!(Store);
+
+struct Shared {
+    path: PathBuf,
+    queue: SyncSender<Message>,
+    writable: Arc<AtomicBool>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+    /// Reads do not wait for writes.
+    reader: Mutex<Connection>,
+}
+
+impl Store {
+    /// Opens the store in the folder `dir`; makes both when there is none. Reads the whole file once to see that it is
+    /// not damaged.
+    ///
+    /// # Errors
+    /// When the folder cannot be written, another process has the store open, or the file is damaged, of a newer
+    /// wxedge or not wxedge's at all. The text says what to do.
+    pub fn open(dir: &Path) -> Result<Store, OpenError> {
+        database::make_folder(dir).map_err(|error| OpenError::Folder(dir.to_owned(), error))?;
+        let lock = Lock::take(dir)?;
+        let path = dir.join(FILE);
+        let database = database::open(&path)?;
+        let reader = database::open_reader(&path)?;
+        let (queue, arriving) = sync_channel(limits::STORE_QUEUE);
+        let writable = Arc::new(AtomicBool::new(true));
+        let writer = Writer::new(path.clone(), database, arriving, writable.clone(), lock);
+        let writer = std::thread::Builder::new()
+            .name("store".to_owned())
+            .spawn(move || writer.run())
+            .map_err(OpenError::Thread)?;
+        let (writer, reader) = (Mutex::new(Some(writer)), Mutex::new(reader));
+        Ok(Store(Arc::new(Shared { path, queue, writable, writer, reader })))
+    }
+
+    /// Whether the last write reached the disk, or would now.
+    pub fn is_writable(&self) -> bool {
+        self.0.writable.load(Ordering::Acquire)
+    }
+
+    /// The size of the database and of its write-ahead log, in bytes.
+    pub fn bytes(&self) -> u64 {
+        // Asked by name: closing a file of the database here would take SQLite's locks on it away.
+        let size = |path: &Path| std::fs::metadata(path).map_or(0, |file| file.len());
+        size(&self.0.path) + size(&self.0.path.with_extension("db-wal"))
+    }
+
+    /// Finishes what waits, puts the write-ahead log into the database and lets go of the folder. Writes that come
+    /// later get [`StoreError::Closed`]. Blocks until it is done.
+    pub fn close(&self) {
+        self.0.close();
+    }
+
+    /// Runs `apply` in the next transaction; what it returned comes back when that is on disk.
+    ///
+    /// The write happens also when the caller stops waiting for it.
+    async fn write<T: Send + 'static>(
+        &self,
+        apply: impl FnMut(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (waiter, answer) = oneshot::channel();
+        let write = Message::Write(Box::new(Waiting::new(apply, waiter)));
+        self.0.queue.try_send(write).map_err(|refused| match refused {
+            TrySendError::Full(_) => StoreError::Busy,
+            TrySendError::Disconnected(_) => StoreError::Closed,
+        })?;
+        match tokio::time::timeout(limits::STORE_WAIT, answer).await {
+            Ok(answered) => answered.unwrap_or(Err(StoreError::Closed)),
+            Err(_elapsed) => Err(StoreError::Slow),
+        }
+    }
+
+    /// Asks the database; it answers with what is on disk.
+    fn read<T>(
+        &self,
+        query: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, StoreError> {
+        let reader = self.0.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        query(&reader).map_err(|error| StoreError::Read(error.to_string()))
+    }
+}
+
+impl Shared {
+    fn close(&self) {
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(writer) = writer {
+            // A writer that has ended already takes no message and gives no trouble.
+            let _ended = self.queue.send(Message::Close);
+            let _panicked = writer.join();
+        }
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+#[cfg(test)]
+mod tests;

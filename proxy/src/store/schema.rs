@@ -1,0 +1,80 @@
+//! The tables, and how those of an older wxedge become those of this one.
+
+use super::OpenError;
+use rusqlite::{Connection, TransactionBehavior};
+use std::path::Path;
+
+/// "wxed": says in the file's header whose it is.
+const APPLICATION_ID: i64 = 0x7778_6564;
+
+/// The n-th brings a database of version n to version n + 1, in one transaction. They never change once released.
+const MIGRATIONS: [&str; 1] = ["
+    PRAGMA application_id = 0x77786564;
+
+    -- Tokens and tickets that are valid now.
+    CREATE TABLE credential (
+        appid      TEXT NOT NULL,
+        credential TEXT NOT NULL,     -- access_token, jsapi, wx_card
+        value      TEXT NOT NULL,
+        expires_s  INTEGER NOT NULL,  -- Unix time
+        fetched_s  INTEGER NOT NULL,  -- Unix time
+        generation INTEGER NOT NULL,
+        PRIMARY KEY (appid, credential)
+    ) STRICT, WITHOUT ROWID;
+
+    -- Access tokens that were valid before.
+    CREATE TABLE replaced_token (
+        sha256     BLOB PRIMARY KEY,
+        appid      TEXT NOT NULL,
+        replaced_s INTEGER NOT NULL   -- Unix time
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE counter (
+        scope  TEXT NOT NULL,
+        key    TEXT NOT NULL,
+        period TEXT NOT NULL,         -- 2026-11-20 or 2026-11
+        count  INTEGER NOT NULL,
+        PRIMARY KEY (scope, key, period)
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE value (
+        name  TEXT PRIMARY KEY,
+        value BLOB NOT NULL
+    ) STRICT, WITHOUT ROWID;
+"];
+
+/// The version this program writes.
+pub(super) const VERSION: i64 = MIGRATIONS.len() as i64;
+
+/// The version of the database, 0 for one that has just been made.
+///
+/// # Errors
+/// When it is newer than this program, or another's.
+pub(super) fn version(path: &Path, database: &Connection) -> Result<i64, OpenError> {
+    let ask = |sql| database.query_row(sql, (), |row| row.get::<_, i64>(0));
+    let ask = |sql| ask(sql).map_err(|error| OpenError::of(path, error));
+    let id = ask("PRAGMA application_id")?;
+    let found = ask("PRAGMA user_version")?;
+    let empty = ask("SELECT count(*) FROM sqlite_schema")? == 0;
+    match (id, found) {
+        (APPLICATION_ID, found) if found <= VERSION => Ok(found),
+        (APPLICATION_ID, found) => {
+            Err(OpenError::Newer { path: path.to_owned(), found, known: VERSION })
+        }
+        (0, 0) if empty => Ok(0),
+        _ => Err(OpenError::Foreign(path.to_owned())),
+    }
+}
+
+/// Brings a database of version `from` up to [`VERSION`].
+pub(super) fn migrate(database: &mut Connection, from: i64) -> rusqlite::Result<()> {
+    for (version, sql) in (1..).zip(MIGRATIONS) {
+        if version > from {
+            let transaction = database.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            transaction.execute_batch(sql)?;
+            transaction.pragma_update(None, "user_version", version)?;
+            transaction.commit()?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,156 @@
+//! What needs a process of its own: `kill -9`, a second owner, a disk that takes no more. The test runs itself again
+//! as that process.
+
+use super::{dir, open};
+use crate::store::{OpenError, Store};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::signal::{SigSet, Signal};
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader, Lines, Write};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use wxedge_tests::folder::Folder;
+
+/// Says to the process that it is the other one, and where the store is.
+const OTHER: &str = "WXEDGE_TEST_STORE";
+
+/// The store's folder, in the other process.
+fn other() -> Option<PathBuf> {
+    std::env::var_os(OTHER).map(PathBuf::from)
+}
+
+/// Runs `test` as the other process.
+fn start(test: &str, folder: &Folder) -> (Child, Lines<BufReader<ChildStdout>>) {
+    let name = format!("store::tests::crash::{test}");
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", &name, "--nocapture"])
+        .env(OTHER, dir(folder))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let said = BufReader::new(child.stdout.take().unwrap()).lines();
+    (child, said)
+}
+
+/// Says a line to the first process.
+fn say(line: &str) {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "@{line}").and_then(|()| out.flush()).unwrap();
+}
+
+/// The next line that the other process said; what the test runner prints is none.
+fn next(said: &mut Lines<BufReader<ChildStdout>>) -> Option<String> {
+    // The runner begins a line with the test's name, and we end it.
+    said.map_while(Result::ok).find_map(|line| Some(line.split_once('@')?.1.to_owned()))
+}
+
+/// The other process counts as fast as it can and says every count that is on disk.
+#[test]
+fn what_was_reported_durable_survives_kill_9() {
+    if let Some(dir) = other() {
+        return count_for_ever(&dir);
+    }
+    let folder = Folder::new();
+    let mut counts: HashMap<String, u64> = HashMap::new();
+    for round in 1..=6 {
+        let (mut child, mut said) = start("what_was_reported_durable_survives_kill_9", &folder);
+        for _ in 0..round * 97 {
+            heard(&next(&mut said).expect("it counts until it is killed"), &mut counts);
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        // What it said before it died.
+        while let Some(line) = next(&mut said) {
+            heard(&line, &mut counts);
+        }
+        let store = open(&folder);
+        let kept = store.counters("load").unwrap();
+        let kept: HashMap<_, _> = kept.into_iter().map(|kept| (kept.key, kept.count)).collect();
+        for (key, count) in &counts {
+            assert!(kept.get(key) >= Some(count), "round {round}: {key} was {count}");
+        }
+    }
+    assert_eq!(counts.len(), 16, "all of its tasks have counted");
+}
+
+fn heard(line: &str, counts: &mut HashMap<String, u64>) {
+    // The last line may be half; a number that lacks digits is only smaller.
+    let Some((key, count)) = line.split_once(' ') else { return };
+    let Ok(count) = count.parse::<u64>() else { return };
+    let known = counts.entry(key.to_owned()).or_default();
+    *known = count.max(*known);
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn count_for_ever(dir: &std::path::Path) {
+    let store = Store::open(dir).unwrap();
+    let tasks = (0..16).map(|task| {
+        let (store, key) = (store.clone(), format!("task{task}"));
+        tokio::spawn(async move {
+            loop {
+                let count = store.count_below("load", &key, "", u64::MAX).await.unwrap().unwrap();
+                say(&format!("{key} {count}"));
+            }
+        })
+    });
+    for task in tasks.collect::<Vec<_>>() {
+        task.await.unwrap();
+    }
+}
+
+#[test]
+fn a_second_process_is_told_who_has_the_store() {
+    if let Some(dir) = other() {
+        let _store = Store::open(&dir).unwrap();
+        say("open");
+        // Until it is killed.
+        std::io::stdin().lines().for_each(drop);
+        return;
+    }
+    let folder = Folder::new();
+    let (mut child, mut said) = start("a_second_process_is_told_who_has_the_store", &folder);
+    assert_eq!(next(&mut said).as_deref(), Some("open"));
+    let error = Store::open(&dir(&folder)).expect_err("in use");
+    assert!(matches!(error, OpenError::InUse { pid, .. } if pid == Some(child.id())), "{error}");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    open(&folder);
+}
+
+#[test]
+fn a_disk_that_takes_no_more_is_an_error_that_passes() {
+    if let Some(dir) = other() {
+        fill_up(&dir);
+        return say("done");
+    }
+    let folder = Folder::new();
+    let (mut child, mut said) = start("a_disk_that_takes_no_more_is_an_error_that_passes", &folder);
+    assert_eq!(next(&mut said).as_deref(), Some("done"));
+    assert!(child.wait().unwrap().success());
+    let store = open(&folder);
+    assert_eq!(store.value("before"), Ok(Some(vec![1])));
+    assert_eq!(store.value("after"), Ok(Some(vec![3])));
+}
+
+/// No file of this process may grow for a while: the kernel refuses every write to the log.
+#[tokio::main(flavor = "current_thread")]
+async fn fill_up(dir: &std::path::Path) {
+    // It would end the process; the store's thread inherits this.
+    let mut signals = SigSet::empty();
+    signals.add(Signal::SIGXFSZ);
+    signals.thread_block().unwrap();
+    let store = Store::open(dir).unwrap();
+    store.set_value("before", vec![1]).await.unwrap();
+    let (soft, hard) = getrlimit(Resource::RLIMIT_FSIZE).unwrap();
+    setrlimit(Resource::RLIMIT_FSIZE, 0, hard).unwrap();
+    for _ in 0..3 {
+        let failed = store.set_value("during", vec![2]).await.unwrap_err();
+        assert!(failed.to_string().contains("disk I/O error"), "{failed}");
+        assert!(!store.is_writable());
+        assert_eq!(store.value("before"), Ok(Some(vec![1])), "it can still be read");
+    }
+    setrlimit(Resource::RLIMIT_FSIZE, soft, hard).unwrap();
+    store.set_value("after", vec![3]).await.unwrap();
+    assert!(store.is_writable());
+}

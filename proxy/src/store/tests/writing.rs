@@ -1,0 +1,144 @@
+//! The writer: one transaction for what waits, a bound on the queue, errors that pass.
+
+use super::{Begun, begin, dir, open, size};
+use crate::limits;
+use crate::store::{Store, StoreError};
+use rusqlite::Connection;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use wxedge_tests::folder::Folder;
+
+/// Holds the writer in a transaction until the gate is dropped.
+#[allow(clippy::disallowed_methods, reason = "one message is sent, if any")]
+fn hold(store: &Store) -> (Begun<Result<(), StoreError>>, Sender<()>) {
+    let (gate, closed): (Sender<()>, Receiver<()>) = channel();
+    let (entered, inside) = channel();
+    let store = store.clone();
+    let held = begin(async move {
+        let apply = move |_: &Connection| {
+            // Both ends may be gone: then the test has ended.
+            let _test = entered.send(());
+            let _dropped = closed.recv();
+            Ok(())
+        };
+        store.write(apply).await
+    });
+    inside.recv().expect("the writer has begun");
+    (held, gate)
+}
+
+/// Puts a write of `name` into the queue.
+fn put(store: &Store, name: usize) -> Begun<Result<(), StoreError>> {
+    let store = store.clone();
+    begin(async move { store.set_value(&name.to_string(), vec![1]).await })
+}
+
+/// Puts a write into the queue that runs `sql`.
+fn run(store: &Store, sql: &'static str) -> Begun<Result<(), StoreError>> {
+    let store = store.clone();
+    begin(async move { store.write(move |database| database.execute_batch(sql)).await })
+}
+
+#[tokio::test]
+async fn what_waits_together_is_one_transaction() {
+    let folder = Folder::new();
+    let store = open(&folder);
+    let (held, gate) = hold(&store);
+    // The last of the second batch fails, and so all of its transaction does.
+    let writes: Vec<_> = (0..limits::STORE_BATCH).map(|name| put(&store, name)).collect();
+    let second: Vec<_> = (1_000..1_099).map(|name| put(&store, name)).collect();
+    let bad = run(&store, "INSERT INTO nowhere VALUES (1)");
+    drop(gate);
+    assert_eq!(held.end().await, Ok(()));
+    for write in writes {
+        assert_eq!(write.end().await, Ok(()));
+    }
+    let failed = bad.end().await;
+    assert!(matches!(&failed, Err(StoreError::Write(text)) if text.contains("nowhere")));
+    for write in second {
+        assert_eq!(write.end().await, failed);
+    }
+    assert_eq!(store.value("511"), Ok(Some(vec![1])));
+    assert_eq!(store.value("1000"), Ok(None));
+}
+
+#[tokio::test]
+async fn a_write_that_nobody_waits_for_any_more_is_done() {
+    let folder = Folder::new();
+    let store = open(&folder);
+    let (held, gate) = hold(&store);
+    drop(put(&store, 1));
+    drop(gate);
+    held.end().await.unwrap();
+    put(&store, 2).end().await.unwrap();
+    assert_eq!(store.value("1"), Ok(Some(vec![1])));
+}
+
+#[tokio::test]
+async fn a_full_queue_refuses_at_once() {
+    let folder = Folder::new();
+    let store = open(&folder);
+    let (held, gate) = hold(&store);
+    let writes: Vec<_> = (0..limits::STORE_QUEUE).map(|name| put(&store, name)).collect();
+    let refused = put(&store, 1_000_000);
+    assert_eq!(refused.1, Some(Err(StoreError::Busy)), "answered by the first poll");
+    drop(gate);
+    held.end().await.unwrap();
+    for write in writes {
+        assert_eq!(write.end().await, Ok(()));
+    }
+    assert_eq!(store.value("1000000"), Ok(None));
+    assert_eq!(put(&store, 1_000_000).end().await, Ok(()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_disk_that_does_not_answer_is_not_waited_for_without_end() {
+    let folder = Folder::new();
+    let store = open(&folder);
+    let (held, gate) = hold(&store);
+    assert_eq!(put(&store, 1).end().await, Err(StoreError::Slow));
+    assert_eq!(held.end().await, Err(StoreError::Slow));
+    drop(gate);
+    store.close();
+    assert_eq!(store.value("1"), Ok(Some(vec![1])), "it was written all the same");
+}
+
+#[tokio::test]
+async fn a_failed_commit_is_an_error_and_later_writes_work() {
+    let folder = Folder::new();
+    let store = open(&folder);
+    // A deferred foreign key is looked at by COMMIT.
+    run(
+        &store,
+        "CREATE TABLE parent (id INTEGER PRIMARY KEY);
+         CREATE TABLE child (id REFERENCES parent DEFERRABLE INITIALLY DEFERRED)",
+    )
+    .end()
+    .await
+    .unwrap();
+    let (held, gate) = hold(&store);
+    let neighbour = put(&store, 1);
+    let bad = run(&store, "INSERT INTO child VALUES (1)");
+    drop(gate);
+    held.end().await.unwrap();
+    assert!(
+        matches!(bad.end().await, Err(StoreError::Write(text)) if text.contains("FOREIGN KEY"))
+    );
+    assert!(matches!(neighbour.end().await, Err(StoreError::Write(_))));
+    assert_eq!(put(&store, 2).end().await, Ok(()));
+    assert!(store.is_writable());
+    assert_eq!((store.value("1"), store.value("2")), (Ok(None), Ok(Some(vec![1]))));
+}
+
+#[tokio::test]
+async fn the_write_ahead_log_stays_small() {
+    let folder = Folder::new();
+    let store = open(&folder);
+    let page = 4_096 + 24;
+    // More than ten times what may wait in it.
+    for round in 0..600_usize {
+        store.set_value("large", vec![round as u8; 64 * 1024]).await.unwrap();
+    }
+    let log = size(&dir(&folder).join("wxedge.db-wal"));
+    assert!(log < 2 * limits::STORE_WAL_PAGES as u64 * page, "{log} bytes");
+    assert!(log > 0 && store.bytes() > log && store.bytes() < log + 1024 * 1024);
+}
