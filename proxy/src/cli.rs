@@ -75,6 +75,9 @@ fn with_config(path: &Path, command: impl FnOnce(&Config) -> ExitCode) -> ExitCo
         Ok(config) => command(&config),
         Err(issues) => {
             eprintln!("{issues}");
+            for warning in &issues.warnings {
+                eprintln!("warning: {warning}");
+            }
             ExitCode::from(EXIT_CONFIGURATION)
         }
     }

@@ -102,8 +102,11 @@ impl Edge {
     /// # Errors
     /// When an app's URL is of no use; the old configuration stays.
     pub fn reload(&self, config: Config) -> Result<(), Failure> {
-        let state = State::new(config, Some(&self.state.load()), &self.metrics)?;
-        self.state.store(Arc::new(state));
+        let before = self.state.load_full();
+        let state = Arc::new(State::new(config, Some(&before), &self.metrics)?);
+        self.state.store(state.clone());
+        let removed = |name: &&String| !state.accounts.contains_key(*name);
+        before.accounts.keys().filter(removed).for_each(|name| self.metrics.forget(name));
         Ok(())
     }
 
@@ -191,7 +194,9 @@ impl Edge {
 
     /// Once a second: forgets what is old, tells the readers of the event stream what happened.
     pub fn tick(&self, before: &mut Summaries) {
-        for account in self.accounts() {
+        let accounts = self.accounts();
+        before.0.retain(|name, _| accounts.iter().any(|account| account.config.name == *name));
+        for account in accounts {
             account.tidy();
             if let Some(summary) = before.summary(&account) {
                 self.events.send("summary", Some(&account.config.name), summary);
@@ -248,7 +253,8 @@ impl Summaries {
         let mut by_outcome = Map::new();
         let mut by_kind = Map::new();
         for (place, now) in counts.iter().enumerate() {
-            let new = now - last[place];
+            // An account that went and came back within the second counts from zero.
+            let new = now.saturating_sub(last[place]);
             if new > 0 {
                 let (kind, outcome) =
                     (kinds[place / Outcome::ALL.len()], Outcome::ALL[place % Outcome::ALL.len()]);

@@ -56,7 +56,7 @@ pub const DNS_REFRESH: Duration = Duration::from_secs(30);
 pub const DNS_TIMEOUT: Duration = Duration::from_secs(3);
 /// Each address of a name gets at least this much of `connect_timeout_ms`.
 pub const CONNECT_SHARE: Duration = Duration::from_millis(250);
-/// After a failed lookup the next one waits this long.
+/// After a failed lookup, or when no address takes a connection, the next lookup waits this long.
 pub const DNS_PAUSE: Duration = Duration::from_secs(1);
 
 // --- WeChat's servers ------------------------------------------------------------------------------------------

@@ -22,6 +22,9 @@ const APP_BUCKETS: &[f64] = &[
 /// The statuses of requests that are no callbacks.
 const UNROUTED: [u16; 4] = [400, 404, 405, 408];
 
+/// What becomes of replies that cannot go out.
+const LATE_RESULTS: [&str; 2] = ["dropped", "content_dropped"];
+
 /// All metrics of the proxy.
 #[derive(Debug)]
 pub struct Metrics {
@@ -173,12 +176,38 @@ impl Metrics {
             in_flight: self.in_flight.with_label_values(&[account]),
             last_received: self.last_received.with_label_values(&[account]),
             upstream_duration: self.upstream_duration.with_label_values(&[account]),
-            late_reply_dropped: self.late_replies.with_label_values(&[account, "dropped"]),
-            content_dropped: self.late_replies.with_label_values(&[account, "content_dropped"]),
+            late_reply_dropped: self.late_replies.with_label_values(&[account, LATE_RESULTS[0]]),
+            content_dropped: self.late_replies.with_label_values(&[account, LATE_RESULTS[1]]),
             upstream_failures: Failure::REASONS
                 .iter()
                 .map(|reason| self.upstream_failures.with_label_values(&[account, reason]))
                 .collect(),
+        }
+    }
+
+    /// Removes the series of an account that is no longer served. What still runs counts on, unseen; an account that
+    /// comes back starts at zero.
+    pub fn forget(&self, account: &str) {
+        let gone = |removed: prometheus::Result<()>| {
+            debug_assert!(removed.is_ok(), "every series was made by `account`");
+        };
+        for kind in Kind::ALL {
+            for outcome in Outcome::ALL {
+                let labels = [account, kind.label(), outcome.label()];
+                gone(self.callbacks.remove_label_values(&labels));
+            }
+        }
+        for histogram in [&self.callback_duration, &self.upstream_duration] {
+            gone(histogram.remove_label_values(&[account]));
+        }
+        for gauge in [&self.in_flight, &self.last_received] {
+            gone(gauge.remove_label_values(&[account]));
+        }
+        for result in LATE_RESULTS {
+            gone(self.late_replies.remove_label_values(&[account, result]));
+        }
+        for reason in Failure::REASONS {
+            gone(self.upstream_failures.remove_label_values(&[account, reason]));
         }
     }
 

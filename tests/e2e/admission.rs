@@ -104,7 +104,7 @@ fn enforced_the_right_most_foreign_address_decides() {
         .line(r#"source_ip = "enforce""#)
         .line(r#"source_ips = ["203.0.113.0/24", "2001:db8::/32"]"#)
         .start();
-    let cases: [(&[&str], u16); 13] = [
+    let cases: [(&[&str], u16); 20] = [
         (&["203.0.113.9"], 200),
         (&["2001:db8::1"], 200),
         (&["::ffff:203.0.113.9"], 200),
@@ -118,6 +118,14 @@ fn enforced_the_right_most_foreign_address_decides() {
         (&["203.0.113.9, 198.51.100.1, 10.0.0.1"], 403),
         (&["10.0.0.1"], 403),
         (&[], 403),
+        (&["203.0.113.9:51234"], 200),
+        (&["[2001:db8::1]:443, 10.0.0.1:80"], 200),
+        (&["203.0.113.9, 198.51.100.1:443"], 403),
+        // Bytes that are no ASCII end the walk where they stand; what our own proxy wrote behind them counts.
+        (&["é, 203.0.113.9"], 200),
+        (&["203.0.113.9", "é, 198.51.100.1"], 403),
+        (&["203.0.113.9, é"], 403),
+        (&["203.0.113.9", "é"], 403),
     ];
     for (addresses, expected) in cases {
         let headers: Vec<_> =
@@ -126,7 +134,7 @@ fn enforced_the_right_most_foreign_address_decides() {
         assert_eq!(response.status, expected, "{addresses:?}");
         assert!(expected == 200 || response.body.is_empty());
     }
-    edge.assert_outcomes(&[("rejected_source", 7), ("replied", 6)]);
+    edge.assert_outcomes(&[("rejected_source", 11), ("replied", 9)]);
     let status = edge.status();
     assert_eq!(status["accounts"][0]["source_ip"]["policy"], "enforce");
     assert_eq!(status["accounts"][0]["source_ip"]["listed"], 2);

@@ -1,7 +1,7 @@
 //! Virtual payment, games and logistics: the app's own words, and never a success in the app's place.
 
 use serde_json::json;
-use wxedge_tests::app::{Answer, App, Down};
+use wxedge_tests::app::{Answer, App, Down, Gate};
 use wxedge_tests::message::Message;
 use wxedge_tests::wechat::{Mode, Verdict};
 
@@ -73,6 +73,28 @@ fn an_app_that_fails_is_never_a_success() {
             }
         }
         edge.assert_outcomes(&[("unavailable", (failures.len() * EVENTS.len()) as u64)]);
+    }
+}
+
+#[test]
+fn a_call_that_fails_after_its_deadline_counts_once() {
+    const FAILURES: &str = "wxedge_upstream_failures_total";
+    // A 2xx is taken, whatever its body; otherwise the repeat makes a second call. Both ways the first one is over
+    // when the repeat is answered.
+    for (late, calls) in
+        [(Answer::status(500), 2), (Answer::reset(), 2), (Answer::new(200, "text/html", "<h1>"), 1)]
+    {
+        let gate = Gate::closed();
+        let app = App::start();
+        app.script([late.clone().behind(&gate), Answer::json(&json!({"ErrCode": 0}))]);
+        let edge = edge().app(&app).upstream("deadline_ms = 500").start();
+        let event = Message::event(EVENTS[0]);
+        assert_eq!(edge.wechat().deliver(&event).status(), 503);
+        assert_eq!(edge.count(FAILURES, &[("reason", "timeout")]), 1.0);
+        gate.open();
+        assert_eq!(edge.wechat().deliver(&event).verdict, Verdict::Acknowledged);
+        assert_eq!(app.calls(), calls, "{late:?}");
+        assert_eq!(edge.count(FAILURES, &[]), 1.0, "{late:?}");
     }
 }
 

@@ -139,6 +139,20 @@ fn a_bad_configuration_is_exit_2_with_every_mistake_and_no_secret() {
 }
 
 #[test]
+fn check_names_mistakes_and_warnings_together() {
+    let edge = edge().start();
+    let wrong = crate::edge().line("tokn = 1").line("source_ip = \"enforce\"");
+    edge.rewrite_text(&wrong.render(&edge.folder()));
+    let output = edge.command(crate::PROGRAM, &["check"]);
+    assert_eq!(output.status.code(), Some(2));
+    let said = String::from_utf8(output.stderr).unwrap();
+    let mut lines = said.lines();
+    assert!(lines.next().unwrap().starts_with("accounts.main.tokn (line "), "{said}");
+    let warning = lines.find(|line| line.contains("accounts.main.source_ip"));
+    assert!(warning.unwrap().starts_with("warning: "), "{said}");
+}
+
+#[test]
 fn a_taken_port_is_exit_1() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();

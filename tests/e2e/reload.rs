@@ -48,6 +48,30 @@ fn accounts_come_change_and_go() {
 }
 
 #[test]
+fn the_series_of_an_account_go_with_it_and_start_again_at_zero() {
+    let app = App::answering(Answer::status(500));
+    let other = || Account::named("other").url(&app.url());
+    let mut running = edge().and(other()).start();
+    let of_other = |running: &Edge| -> Vec<String> {
+        let text = running.admin("/metrics").text().to_owned();
+        text.lines().filter(|line| line.contains(r#"account="other""#)).map(str::to_owned).collect()
+    };
+    let at_start = of_other(&running);
+    for wechat in [running.wechat_of("other"), running.wechat()] {
+        assert_eq!(wechat.deliver(&Message::text("hi")).status(), 200);
+    }
+    running.assert_count("wxedge_callbacks_total", &[("account", "other")], 1.0);
+
+    reload(&mut running, &edge());
+    assert_eq!(of_other(&running), Vec::<String>::new());
+    assert_eq!(running.count("wxedge_callbacks_total", &[("account", "main")]), 1.0);
+    reload(&mut running, &edge().and(other()));
+    assert_eq!(of_other(&running), at_start, "all of them at zero");
+    assert_eq!(running.wechat_of("other").deliver(&Message::text("hi")).status(), 200);
+    running.assert_count("wxedge_upstream_failures_total", &[("account", "other")], 1.0);
+}
+
+#[test]
 fn a_bad_file_is_refused_with_the_reason_and_the_old_one_stays() {
     let app = App::answering(Answer::text("still here"));
     let mut running = edge().app(&app).start();

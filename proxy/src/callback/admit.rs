@@ -6,10 +6,11 @@ use crate::config::SourceIp;
 use crate::connection::Arrival;
 use crate::outcome::Outcome;
 use bytes::{Bytes, BytesMut};
+use http::HeaderValue;
 use ipnet::IpNet;
 use pingora::ErrorType;
 use pingora::protocols::http::ServerSession;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 /// Lets a request in and reads it whole.
@@ -44,15 +45,24 @@ pub fn source(session: &ServerSession, peer: IpAddr, trusted_proxies: &[IpNet]) 
     }
     let mut source = peer;
     let headers = session.req_header().headers.get_all("x-forwarded-for");
-    let forwarded: Vec<&str> = headers.iter().filter_map(|value| value.to_str().ok()).collect();
-    for hop in forwarded.iter().flat_map(|line| line.split(',')).rev() {
-        let Ok(ip) = hop.trim().parse::<IpAddr>() else { break };
+    // By bytes: a value that is no text still holds what our own proxy wrote at its end.
+    let lines: Vec<&[u8]> = headers.iter().map(HeaderValue::as_bytes).collect();
+    for hop in lines.iter().flat_map(|line| line.split(|byte| *byte == b',')).rev() {
+        let Some(ip) = hop_address(hop) else { break };
         source = ip.to_canonical();
         if !trusted(&source) {
             break;
         }
     }
     source
+}
+
+/// The address in an element of `X-Forwarded-For`: alone, in brackets, or with a port, as some load balancers write it.
+fn hop_address(hop: &[u8]) -> Option<IpAddr> {
+    let hop = std::str::from_utf8(hop).ok()?.trim();
+    let bracketed = || hop.strip_prefix('[')?.strip_suffix(']')?.parse().ok().map(IpAddr::V6);
+    let with_port = || hop.parse().ok().map(|address: SocketAddr| address.ip());
+    hop.parse().ok().or_else(bracketed).or_else(with_port)
 }
 
 async fn read_body(
@@ -109,5 +119,37 @@ async fn read_body(
             return Ok(chunk);
         }
         whole.extend_from_slice(&chunk);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_element_is_an_address_with_or_without_brackets_and_port() {
+        let rows = [
+            ("1.2.3.4", Some("1.2.3.4")),
+            (" 1.2.3.4:5678\t", Some("1.2.3.4")),
+            ("2001:db8::1", Some("2001:db8::1")),
+            ("[2001:db8::1]", Some("2001:db8::1")),
+            ("[2001:db8::1]:443", Some("2001:db8::1")),
+            ("", None),
+            ("unknown", None),
+            ("_hidden", None),
+            ("1.2.3.4:", None),
+            ("1.2.3.4:65536", None),
+            ("1.2.3.4:x", None),
+            ("[1.2.3.4]", None),
+            ("[2001:db8::1", None),
+            ("2001:db8::1]", None),
+            ("[2001:db8::1]443", None),
+            ("1.2.3.4 5.6.7.8", None),
+        ];
+        for (hop, expected) in rows {
+            let expected = expected.map(|ip| ip.parse().unwrap());
+            assert_eq!(hop_address(hop.as_bytes()), expected, "{hop:?}");
+        }
+        assert_eq!(hop_address(b"\xff"), None);
     }
 }

@@ -37,6 +37,8 @@ pub struct First<'a> {
     pub clear: &'a Clear<'a>,
     /// Its name and randomness.
     pub facts: &'a Facts,
+    /// Whether its call was counted as failed when the deadline came. A call counts once.
+    pub overdue: bool,
 }
 
 crate::opaque!(First<'_>);
@@ -88,7 +90,8 @@ impl First<'_> {
         self.account.failed(Failure::Timeout);
         let (outcome, response) = self.fall_back(Outcome::FallbackDeadline);
         if outcome == Outcome::Unavailable {
-            remember::for_the_repeat(self, call, claimed, place);
+            let overdue = First { overdue: true, ..*self };
+            remember::for_the_repeat(&overdue, call, claimed, place);
         } else {
             claimed.settle(&response);
             remember::after_deadline(call, place);
@@ -151,7 +154,7 @@ impl First<'_> {
                 (Outcome::Acknowledged, acknowledge(self.message))
             }
             Answer::Invalid(invalid) => {
-                self.account.failed(Failure::Invalid);
+                self.count(Failure::Invalid);
                 *notes = Notes { reason: invalid.label(), invalid: true, response: answer.body };
                 (Outcome::Acknowledged, acknowledge(self.message))
             }
@@ -159,9 +162,15 @@ impl First<'_> {
     }
 
     fn failed(&self, failure: Failure, response: Bytes, notes: &mut Notes) -> (Outcome, Response) {
-        self.account.failed(failure);
+        self.count(failure);
         *notes = Notes { reason: failure.reason(), invalid: false, response };
         self.fall_back(Outcome::FallbackError)
+    }
+
+    fn count(&self, failure: Failure) {
+        if !self.overdue {
+            self.account.failed(failure);
+        }
     }
 
     /// `success` in the app's place; not for messages that stand for money, which are acknowledged by the app or,

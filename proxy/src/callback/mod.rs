@@ -90,8 +90,14 @@ async fn stages(
             }
             Claim::First(claimed) => claimed,
         };
-        let first =
-            answer::First { edge, account, message: &message, clear: &clear, facts: &facts };
+        let first = answer::First {
+            edge,
+            account,
+            message: &message,
+            clear: &clear,
+            facts: &facts,
+            overdue: false,
+        };
         return first.answer(session, arrival, claimed, place, record).await;
     }
 }

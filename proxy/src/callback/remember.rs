@@ -37,6 +37,7 @@ pub fn for_the_repeat(first: &First<'_>, call: Call, claimed: Claimed, place: Pl
         clear: first.clear.message.to_vec(),
         sealed_with: first.clear.sealed_with,
         facts: first.facts.clone(),
+        overdue: first.overdue,
     };
     let Some(place) = place.late() else { return };
     tokio::spawn(async move {
@@ -53,6 +54,7 @@ struct Orphan {
     clear: Vec<u8>,
     sealed_with: Option<SealedWith>,
     facts: Facts,
+    overdue: bool,
 }
 
 impl Orphan {
@@ -67,6 +69,7 @@ impl Orphan {
             message: &message,
             clear: &clear,
             facts: &self.facts,
+            overdue: self.overdue,
         };
         let (outcome, response) = first.judge(result, &mut Notes::default());
         if matches!(outcome, Outcome::Replied | Outcome::Acknowledged) {

@@ -111,6 +111,11 @@ const RESERVED: [&str; 31] = [
     "scan", "semantic", "shakearound", "shop", "sns", "tcb", "union", "v1", "wxa", "wxaapi",
 ];
 
+/// What `conf/wxedge.toml` has in the place of a Token.
+const PLACEHOLDER_TOKEN: &str = "ReplaceMe";
+/// What `conf/wxedge.toml` has in the place of an EncodingAESKey.
+const PLACEHOLDER_AES_KEY: &str = "ReplaceThisByYourOwnEncodingAESKey000000000";
+
 impl Account {
     /// Reads `[accounts.<name>]`.
     pub(super) fn read(name: &str, at: &Section<'_>) -> Account {
@@ -169,6 +174,9 @@ impl Account {
     }
 
     fn warn(&self, at: &Section<'_>) {
+        if self.appid.starts_with("gh_") {
+            at.warn("appid", "is the 原始ID; the AppID begins with wx");
+        }
         at.later("token_endpoint", API_PROXY);
         at.later("jssdk_hosts", API_PROXY);
         at.later("join_budget", LATE_REPLIES);
@@ -231,6 +239,10 @@ fn tokens(at: &Section<'_>) -> Vec<Secret> {
     }
     for (index, token) in given.values.iter().enumerate() {
         let token = token.expose();
+        if token == PLACEHOLDER_TOKEN {
+            let entry = given.entry(index);
+            at.warn(&given.key, format!("{entry}is the example's; write your own Token there"));
+        }
         if !(3..=32).contains(&token.len())
             || !token.bytes().all(|byte| byte.is_ascii_alphanumeric())
         {
@@ -254,6 +266,11 @@ fn aes_keys(at: &Section<'_>, mode: Mode) -> Vec<AesKey> {
     }
     let mut keys = Vec::with_capacity(given.values.len());
     for (index, key) in given.values.iter().enumerate() {
+        if key.expose() == PLACEHOLDER_AES_KEY {
+            let entry = given.entry(index);
+            let message = format!("{entry}is the example's; write your own EncodingAESKey there");
+            at.warn(&given.key, message);
+        }
         match AesKey::parse(key.expose()) {
             Ok(key) => keys.push(key),
             Err(_) => {

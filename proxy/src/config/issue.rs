@@ -28,20 +28,27 @@ impl fmt::Display for Issue {
     }
 }
 
-/// All mistakes of a configuration, in the order of the file. Never empty.
+/// Why a configuration cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Issues(pub Vec<Issue>);
+pub struct Issues {
+    /// All mistakes, in the order of the file. Never empty.
+    pub mistakes: Vec<Issue>,
+    /// What else there would be to say.
+    pub warnings: Vec<Issue>,
+}
 
 impl Issues {
     /// The only issue there is, when nothing else could be looked at.
     pub(super) fn one(line: Option<usize>, message: String) -> Issues {
-        Issues(vec![Issue { path: String::new(), line, variable: None, message }])
+        let mistakes = vec![Issue { path: String::new(), line, variable: None, message }];
+        Issues { mistakes, warnings: Vec::new() }
     }
 }
 
+/// The mistakes alone.
 impl fmt::Display for Issues {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, issue) in self.0.iter().enumerate() {
+        for (index, issue) in self.mistakes.iter().enumerate() {
             if index > 0 {
                 writeln!(f)?;
             }

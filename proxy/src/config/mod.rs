@@ -2,8 +2,8 @@
 //!
 //! `tree` merges the two layers into one tree that knows where each value came from; `section` walks it with typed
 //! accessors that note every mistake instead of stopping at the first; one file per table turns it into the types
-//! below, which have only valid states. Nothing here reads the environment or the clock, and no message, `Display` or
-//! `Debug` repeats a value.
+//! below, which have only valid states. Nothing here reads the environment, the clock only says whether a
+//! certificate is valid, and no message, `Display` or `Debug` repeats a value.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -84,8 +84,12 @@ impl Config {
         tree::overlay(&mut tree, environment);
         let notes = Notes::default();
         let config = Config::read(&Section::root(&notes, &tree));
-        let (issues, warnings) = notes.finish(&tree);
-        if issues.is_empty() { Ok(Config { warnings, ..config }) } else { Err(Issues(issues)) }
+        let (mistakes, warnings) = notes.finish(&tree);
+        if mistakes.is_empty() {
+            Ok(Config { warnings, ..config })
+        } else {
+            Err(Issues { mistakes, warnings })
+        }
     }
 
     fn read(root: &Section<'_>) -> Config {

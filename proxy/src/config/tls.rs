@@ -2,16 +2,21 @@
 
 use std::path::{Path, PathBuf};
 
+use chrono::DateTime;
+use rustls::client::verify_server_cert_signed_by_trust_anchor;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use rustls::server::ParsedCertificate;
 use rustls::sign::CertifiedKey;
+use rustls::{CertificateError, Error, RootCertStore};
 
 use super::file;
 use super::section::Section;
 use super::value::path;
 
-/// A certificate chain and its private key, both PEM files. At the time of the check they were readable and matched.
+/// A certificate chain and its private key, both PEM files. At the time of the check they were readable, matched and
+/// valid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tls {
     /// `cert`: the chain, leaf first.
@@ -29,6 +34,9 @@ impl Tls {
         let private = at.required("key", "name the PEM file with the private key", path);
         let chain = cert.as_deref().and_then(|file| noted(&at, "cert", certificates(file)));
         let secret = private.as_deref().and_then(|file| noted(&at, "key", private_key(file)));
+        if let Some(leaf) = chain.as_ref().and_then(|chain| chain.first()) {
+            noted(&at, "cert", valid_now(leaf));
+        }
         if let (Some(chain), Some(secret)) = (chain, secret) {
             noted(&at, "key", matching(chain, secret));
         }
@@ -63,6 +71,31 @@ pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, 
     Ok(chain)
 }
 
+/// Whether a certificate's time has come and is not over. Whom it was signed by does not matter here, and one that is
+/// damaged is found when it is compared with its key.
+fn valid_now(leaf: &CertificateDer<'_>) -> Result<(), String> {
+    let Ok(parsed) = ParsedCertificate::try_from(leaf) else { return Ok(()) };
+    // Nobody is trusted, so this always fails; the time is looked at first.
+    let nobody = RootCertStore::empty();
+    let now = UnixTime::now();
+    let verified = verify_server_cert_signed_by_trust_anchor(&parsed, &nobody, &[], now, &[]);
+    match verified {
+        Err(Error::InvalidCertificate(CertificateError::ExpiredContext { not_after, .. })) => {
+            Err(format!("ended on {}; renew it", date(not_after)))
+        }
+        Err(Error::InvalidCertificate(CertificateError::NotValidYetContext {
+            not_before, ..
+        })) => Err(format!("begins on {} only; check the clock of this machine", date(not_before))),
+        _ => Ok(()),
+    }
+}
+
+fn date(time: UnixTime) -> String {
+    let seconds = i64::try_from(time.as_secs()).ok();
+    let time = seconds.and_then(|seconds| DateTime::from_timestamp(seconds, 0));
+    time.map_or_else(String::new, |time| time.format("%Y-%m-%d %H:%M UTC").to_string())
+}
+
 fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, String> {
     let pem = file::read(path)?;
     let refused =
@@ -75,10 +108,10 @@ fn matching(
     key: PrivateKeyDer<'static>,
 ) -> Result<CertifiedKey, String> {
     let refused = |error| match error {
-        rustls::Error::InconsistentKeys(_) => {
+        Error::InconsistentKeys(_) => {
             "does not belong to the first certificate of `cert`; put the leaf first"
         }
-        rustls::Error::InvalidCertificate(_) => {
+        Error::InvalidCertificate(_) => {
             "cannot be compared: the first certificate of `cert` is damaged"
         }
         _ => {

@@ -115,6 +115,7 @@ impl Pool {
                 log::warn!("the app at {address} does not take connections: {error}");
             }
         }
+        self.name.doubt();
         Err(failure)
     }
 
@@ -124,5 +125,45 @@ impl Pool {
         let Some(tls) = &self.tls else { return Ok(Connection::new(Stream::Tcp(stream))) };
         let stream = tls.connector.connect(tls.server_name.clone(), stream).await?;
         Ok(Connection::new(Stream::Tls(Box::new(stream))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::dns::tests::Script;
+    use super::*;
+    use std::net::TcpListener;
+    use wxedge_tests::app::Down;
+
+    #[tokio::test]
+    async fn when_no_address_takes_a_connection_the_name_is_looked_up_again() {
+        let down = Down::start();
+        let old = Url::parse(&down.url()).unwrap().socket_addrs(|| None).unwrap();
+        let app = TcpListener::bind("127.0.0.1:0").unwrap();
+        let script = Script::default();
+        script.add(Ok(&old));
+        script.add(Ok(&[app.local_addr().unwrap()]));
+        let pool = Pool {
+            name: script.name(),
+            tls: None,
+            connect_timeout: Duration::from_secs(3),
+            idle: Mutex::default(),
+            turns: Semaphore::new(1),
+            reminder: Seldom::default(),
+        };
+        let connect = || async {
+            let connected = pool.connect().await.map(drop);
+            // A lookup that it started ends here.
+            tokio::task::yield_now().await;
+            connected
+        };
+        for _ in 0..2 {
+            assert_eq!(connect().await, Err(Failure::Connect), "not before the pause is over");
+        }
+        tokio::time::pause();
+        tokio::time::advance(limits::DNS_PAUSE).await;
+        tokio::time::resume();
+        assert_eq!(connect().await, Err(Failure::Connect));
+        assert_eq!(connect().await, Ok(()));
     }
 }

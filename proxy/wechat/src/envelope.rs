@@ -1,7 +1,6 @@
 //! The outer layer: the ciphertext out of a callback, and the encrypted reply around one.
 
 use std::borrow::Cow;
-use std::fmt;
 
 use crate::crypto::AesKey;
 use crate::signature::sign;
@@ -10,13 +9,15 @@ use crate::tree::{Shape, Sink, scan};
 
 /// The outer layer of a callback. Its other fields do not count: in compatible mode they repeat
 /// what the ciphertext says without being signed.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Envelope<'a> {
     /// How it is written, and hence how the reply has to be.
     pub format: Format,
     /// The ciphertext in base64, exactly as it is signed; `None` in plaintext.
     pub encrypt: Option<Cow<'a, str>>,
 }
+
+crate::opaque!(Envelope<'_>, Seal<'_>);
 
 impl<'a> Envelope<'a> {
     /// Opens a body as strictly as [`crate::message::Message::parse`] does. An empty body is an
@@ -92,12 +93,6 @@ pub struct Seal<'a> {
     pub nonce: &'a str,
     /// New for every reply.
     pub random: [u8; 16],
-}
-
-impl fmt::Debug for Seal<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Seal([redacted])")
-    }
 }
 
 impl Seal<'_> {

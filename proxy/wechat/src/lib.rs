@@ -27,6 +27,19 @@
     allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")
 )]
 
+/// `Debug` for what holds a message, an openid or a signature: it shows nothing of it.
+macro_rules! opaque {
+    ($($type:ty),*) => {
+        $(impl std::fmt::Debug for $type {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(concat!(stringify!($type), "([redacted])"))
+            }
+        })*
+    };
+}
+
+pub(crate) use opaque;
+
 pub mod crypto;
 pub mod envelope;
 pub mod message;

@@ -20,14 +20,16 @@ pub use kind::Kind;
 pub(crate) use write::escape as escape_json;
 
 /// A parsed message.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Message<'a> {
     format: Format,
     /// The root, then every node before what it contains.
     nodes: Vec<Node<'a>>,
 }
 
-#[derive(Clone, Debug)]
+crate::opaque!(Message<'_>);
+
+#[derive(Clone)]
 struct Node<'a> {
     name: Cow<'a, str>,
     /// An element's own text, an attribute's value.

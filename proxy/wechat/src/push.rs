@@ -1,8 +1,6 @@
 //! WeChat's own side: callbacks as WeChat sends them, replies as WeChat reads them. For `wxedge
 //! send` and the tests.
 
-use std::fmt;
-
 use crate::crypto::{AesKey, DecryptError};
 use crate::envelope::Format;
 use crate::message::{Message, ParseError};
@@ -25,20 +23,16 @@ pub struct Push<'a> {
     pub random: [u8; 16],
 }
 
-impl fmt::Debug for Push<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Push([redacted])")
-    }
-}
-
 /// What is sent: `POST <path>?<query>` with a body. A verification is a GET, without one.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Callback {
     /// The query string, without its `?`.
     pub query: String,
     /// The body, byte for byte in WeChat's layout.
     pub body: Vec<u8>,
 }
+
+crate::opaque!(Push<'_>, Callback);
 
 /// A reply that WeChat would not take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -68,7 +68,7 @@ impl QueryError {
 
 /// The parameters of a callback. Unknown ones are ignored; which of these must be there is the
 /// configured mode's to say.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Query<'a> {
     /// Over Token, timestamp and nonce only; says nothing about the body.
     pub signature: Option<Signature>,
@@ -85,6 +85,8 @@ pub struct Query<'a> {
     /// The sender. Not signed, so good for nothing but logs.
     pub openid: Option<Cow<'a, str>>,
 }
+
+crate::opaque!(Query<'_>);
 
 impl<'a> Query<'a> {
     /// Reads a raw query string, without its `?`.

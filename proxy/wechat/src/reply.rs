@@ -14,7 +14,7 @@ pub use kinds::Reply;
 pub const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
 /// What a complete 2xx answer of the app means.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub enum Answer {
     /// The app has nothing to say: [`Message::acknowledgement`].
     Acknowledge,
@@ -30,6 +30,8 @@ pub enum Answer {
     /// Nothing that WeChat would take.
     Invalid(InvalidReply),
 }
+
+crate::opaque!(Answer, Reply);
 
 /// Why an answer is nothing that WeChat would take. Holds nothing of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]

@@ -182,3 +182,27 @@ fn certificates_and_keys_must_be_readable_and_match() {
     assert_eq!(found, [expected]);
     assert!(valid(&format!("[wechat]\nca_file = {cert:?}")).wechat.ca_file.is_some());
 }
+
+#[test]
+fn a_certificate_whose_time_is_over_or_has_not_come_is_refused_with_the_date() {
+    let folder = Folder::new();
+    let found = |from: i32, to: i32| {
+        let mut wanted = rcgen::CertificateParams::new(["example.com".to_owned()]).unwrap();
+        wanted.not_before = rcgen::date_time_ymd(from, 2, 3);
+        wanted.not_after = rcgen::date_time_ymd(to, 4, 5);
+        let key = rcgen::KeyPair::generate().unwrap();
+        let cert = folder.file("cert.pem", wanted.self_signed(&key).unwrap().pem());
+        let key = folder.file("key.pem", key.serialize_pem());
+        let more = format!("[listen]\ncallback_tls = {{ cert = {cert:?}, key = {key:?} }}");
+        match parse(&format!("{ACCOUNT}{more}"), NO_ENVIRONMENT) {
+            Ok(_) => String::new(),
+            Err(issues) => issues.to_string(),
+        }
+    };
+    let at = "listen.callback_tls.cert (line 7): ";
+    assert_eq!(found(2001, 2002), format!("{at}ended on 2002-04-05 00:00 UTC; renew it"));
+    let expected =
+        format!("{at}begins on 2901-02-03 00:00 UTC only; check the clock of this machine");
+    assert_eq!(found(2901, 2902), expected);
+    assert_eq!(found(2001, 2902), "");
+}

@@ -268,3 +268,18 @@ fn the_edges_of_the_rules_are_accepted() {
         valid(more);
     }
 }
+
+#[test]
+fn the_original_id_is_no_appid() {
+    let found = warnings(&parse(&ACCOUNT.replace("wxCanary", "gh_1"), NO_ENVIRONMENT).unwrap());
+    assert_eq!(found, ["accounts.main.appid (line 2): is the 原始ID; the AppID begins with wx"]);
+}
+
+#[test]
+fn warnings_are_kept_when_there_are_mistakes() {
+    let text = ACCOUNT.replace("token = \"CanaryToken\"", "token = \"Canary.\"\ntokn = \"Canary\"");
+    let issues = parse(&text, NO_ENVIRONMENT).unwrap_err();
+    assert_eq!((issues.mistakes.len(), issues.warnings.len()), (1, 1), "{issues:?}");
+    assert!(issues.warnings[0].to_string().contains("is no Token"));
+    assert!(!issues.to_string().contains("is no Token"), "what is wrong, in one place");
+}

@@ -2,6 +2,7 @@ use super::*;
 use crate::crypto::is_canonical_base64;
 use crate::envelope::{Envelope, Seal};
 use crate::query::Query;
+use crate::reply::Answer;
 
 const KEY: &str = "jWmYm7qr5nMoAUwZRjGtBxmz3KA1tkAj3ykkR6q2B2C";
 const XML: &[u8] =
@@ -135,4 +136,39 @@ fn official_replies_are_reproduced() {
         .unwrap(),
         "<xml><Encrypt><![CDATA[hE8R6mGXHkJJjU72KxzKUd1GEkKJaEZq7vRL8XgK3o+00k8JGq6+pZJUIlTSyhsX+bxIBQ72g3GyvDdIZcr6+3HAZbSvPT9t/o11MI7d6WELwqrGd7jMnV0zv3Zc9Nq7]]></Encrypt><MsgSignature><![CDATA[03e0812039325c2712ef5f0f980fd14c70d6e307]]></MsgSignature><TimeStamp>1713424427</TimeStamp><Nonce><![CDATA[415670741]]></Nonce></xml>"
     );
+}
+
+#[test]
+fn debug_shows_nothing_of_a_message_a_query_or_a_reply() {
+    let key = AesKey::parse(KEY).unwrap();
+    let push = push(&key);
+    let secrets = [KEY, push.token, push.nonce, "oABC", "Canary", "gh_1"];
+    let xml = b"<xml><ToUserName>gh_1</ToUserName><Content>Canary</Content></xml>";
+    let message = Message::parse(xml).unwrap();
+    let mut shown = vec![format!("{push:?} {message:?}")];
+    for callback in [push.plain("oABC", xml), push.compatible(Format::Xml, "oABC", xml)] {
+        let query = Query::parse(&callback.query).unwrap();
+        let envelope = Envelope::open(&callback.body).unwrap();
+        shown.push(format!("{callback:?} {query:?} {envelope:?}"));
+        let encrypt = envelope.encrypt.unwrap_or_default();
+        assert!(encrypt.is_empty() || !shown.concat().contains(&*encrypt));
+    }
+    for body in [
+        r#"{"msgtype":"text","text":{"content":"Canary"}}"#,
+        r#"{"msgtype":"wxcard","wxcard":{"card_id":"Canary"}}"#,
+    ] {
+        let answer = Answer::interpret(None, body.as_bytes(), &message);
+        assert!(matches!(answer, Answer::Reply(_) | Answer::CustomerService(_)));
+        shown.push(format!("{answer:?}"));
+        if let Answer::Reply(reply) = answer {
+            shown.push(format!("{reply:?}"));
+        }
+    }
+    let verbatim = Message::parse(b"<xml><MsgType>event</MsgType><Event>xpay_x</Event></xml>");
+    let answer = Answer::interpret(None, br#"{"ErrMsg":"Canary"}"#, &verbatim.unwrap());
+    assert!(matches!(answer, Answer::Verbatim(_)));
+    shown.push(format!("{answer:?}"));
+    for (shown, secret) in shown.iter().flat_map(|shown| secrets.map(|secret| (shown, secret))) {
+        assert!(!shown.contains(secret), "{secret} in {shown}");
+    }
 }

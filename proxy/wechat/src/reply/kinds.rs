@@ -14,7 +14,7 @@ use crate::xml::is_xml;
 const ARTICLES_MAX: usize = 8;
 
 /// One kind of reply.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(PartialEq, Eq)]
 pub(super) struct Kind {
     /// `msgtype` and `MsgType`.
     pub(super) msgtype: &'static str,
@@ -23,7 +23,7 @@ pub(super) struct Kind {
 }
 
 /// Where the fields stand in XML.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Layout {
     /// Beside `MsgType`.
     Flat,
@@ -35,7 +35,7 @@ pub(super) enum Layout {
     Articles,
 }
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(PartialEq, Eq)]
 pub(super) struct Field {
     json: &'static str,
     /// `None` where a passive reply does not have it.
@@ -105,7 +105,7 @@ static KINDS: [Kind; 7] = [
 const TRANSFER: &str = "transfer_customer_service";
 
 /// A passive reply whose required fields are there.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Reply {
     pub(super) kind: &'static Kind,
     /// One set of values, in the order of the kind's fields; several for news. What is empty is
