@@ -20,6 +20,7 @@ pub(crate) use opaque;
 
 pub mod account;
 pub mod admin;
+pub mod api;
 pub mod api_base;
 pub mod callback;
 pub mod cli;

@@ -16,6 +16,8 @@
 //! | [`reply`] | what did the app answer, and what does WeChat get? |
 //! | [`push`] | WeChat's own side of all this, for tests and `wxedge send` |
 //!
+//! [`api`] is the other direction: what an app asks of WeChat.
+//!
 //! Sources: WeChat's message push guide
 //! (<https://developers.weixin.qq.com/doc/offiaccount/Getting_Started/message-push.html>) and
 //! passive replies
@@ -40,6 +42,7 @@ macro_rules! opaque {
 
 pub(crate) use opaque;
 
+pub mod api;
 pub mod crypto;
 pub mod envelope;
 pub mod message;

@@ -173,7 +173,7 @@ fn is_nonce(value: &str) -> bool {
 
 /// Undoes percent-encoding. `+` stays `+`: WeChat's official accounts send digits, and where
 /// `echostr` is base64 (WeCom) a form decoder's blank would break it.
-fn decode(value: &str, bytes_max: usize) -> Option<Cow<'_, str>> {
+pub(crate) fn decode(value: &str, bytes_max: usize) -> Option<Cow<'_, str>> {
     if !value.contains('%') {
         return (value.len() <= bytes_max).then_some(Cow::Borrowed(value));
     }

@@ -81,8 +81,13 @@ pub fn sign(parts: &[&str]) -> Signature {
         &mut many[..]
     };
     sorted.sort_unstable();
+    digest(sorted)
+}
+
+/// SHA-1 over the parts in the order given.
+pub(crate) fn digest(parts: &[&str]) -> Signature {
     let mut sha1 = Sha1::new();
-    for part in sorted {
+    for part in parts {
         sha1.update(part.as_bytes());
     }
     Signature(sha1.finalize().into())
