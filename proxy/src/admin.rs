@@ -2,7 +2,8 @@
 
 use crate::account::Account;
 use crate::callback::unix_now_s;
-use crate::config::{Mode, Secret, SourceIp, Target};
+use crate::config::{Mode, SourceIp, Target};
+use crate::connection::origin::foreign;
 use crate::connection::{App, Arrival, Response};
 use crate::edge::Edge;
 use crate::events::Event;
@@ -29,7 +30,35 @@ pub struct Admin {
     started: i64,
     ready: Arc<AtomicBool>,
     drain: watch::Receiver<bool>,
+    /// Whether the listener is bound to loopback; a reload does not change that.
+    loopback: bool,
     loaded: Mutex<Loaded>,
+}
+
+/// What can be asked for.
+enum Endpoint<'a> {
+    Health,
+    Readiness,
+    Metrics,
+    Status,
+    Events,
+    /// For the account of this name.
+    Verification(&'a str),
+}
+
+impl<'a> Endpoint<'a> {
+    fn find(path: &'a str) -> Option<Endpoint<'a>> {
+        let segments: Vec<&str> = path.trim_start_matches('/').split('/').collect();
+        match segments.as_slice() {
+            ["healthz"] => Some(Endpoint::Health),
+            ["readyz"] => Some(Endpoint::Readiness),
+            ["metrics"] => Some(Endpoint::Metrics),
+            ["v1", "status"] => Some(Endpoint::Status),
+            ["v1", "events"] => Some(Endpoint::Events),
+            ["v1", "accounts", name, "verification"] => Some(Endpoint::Verification(name)),
+            _ => None,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -43,6 +72,7 @@ impl Admin {
     pub fn new(edge: Arc<Edge>, ready: Arc<AtomicBool>, drain: watch::Receiver<bool>) -> Admin {
         let now = unix_now_s();
         Admin {
+            loopback: edge.config().listen.admin.ip().is_loopback(),
             edge,
             started: now,
             ready,
@@ -64,24 +94,49 @@ impl Admin {
         self.ready.load(Ordering::Relaxed) && !*self.drain.borrow()
     }
 
-    fn answer(&self, method: &Method, path: &str) -> Response {
-        let segments: Vec<&str> = path.trim_start_matches('/').split('/').collect();
-        let known = match segments.as_slice() {
-            ["healthz"] => Response::text(200, "ok\n"),
-            ["readyz"] if self.is_ready() => Response::text(200, "ready\n"),
-            ["readyz"] => Response::text(503, "not ready\n"),
-            ["metrics"] => Response {
+    /// Nothing when the answer was a stream, which is over.
+    async fn answer(
+        &self,
+        endpoint: Endpoint<'_>,
+        session: &mut ServerSession,
+    ) -> Option<Response> {
+        Some(match endpoint {
+            Endpoint::Health => Response::text(200, "ok\n"),
+            Endpoint::Readiness if self.is_ready() => Response::text(200, "ready\n"),
+            Endpoint::Readiness => Response::text(503, "not ready\n"),
+            Endpoint::Metrics => Response {
                 content_type: "text/plain; version=0.0.4; charset=utf-8",
                 ..Response::text(200, self.edge.render_metrics())
             },
-            ["v1", "status"] => object(200, &self.status()),
-            ["v1", "accounts", name, "verification"] => match self.edge.account(name) {
+            Endpoint::Status => object(200, &self.status()),
+            Endpoint::Verification(name) => match self.edge.account(name) {
                 Some(account) => object(200, &verification(&account)),
                 None => object(404, &json!({"error": "no such account"})),
             },
-            _ => return object(404, &json!({"error": "no such endpoint"})),
-        };
-        if method == Method::GET { known } else { object(405, &json!({"error": "only GET"})) }
+            Endpoint::Events => {
+                // The reader left; that is how streams end.
+                let _left = self.stream(session).await;
+                return None;
+            }
+        })
+    }
+
+    /// Why a request is not for us. Health and readiness are everybody's.
+    fn refusal(&self, session: &ServerSession) -> Option<Response> {
+        if let Some(reason) = foreign(session, self.loopback) {
+            return Some(object(403, &json!({"error": reason})));
+        }
+        let config = self.edge.config();
+        let key = config.listen.admin_key.as_ref();
+        // Off loopback there is no way in without a key, also when a reload took it away.
+        if key.is_none() && self.loopback {
+            return None;
+        }
+        let given = session.get_header(header::AUTHORIZATION);
+        let given = given.and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
+        let right = key.zip(given).is_some_and(|(key, given)| key.matches(given));
+        (!right)
+            .then(|| object(401, &json!({"error": "authorization: Bearer <admin_key> is needed"})))
     }
 
     fn status(&self) -> Value {
@@ -141,61 +196,30 @@ impl Admin {
 
 impl App for Admin {
     async fn respond(self: &Arc<Self>, session: &mut ServerSession, _arrival: Arrival) {
-        let request = session.req_header();
-        let path = request.uri.path().to_owned();
-        let method = request.method.clone();
-        let response = match refusal(session, self.edge.config().listen.admin_key.as_ref(), &path) {
-            Some(refusal) => refusal,
-            None if path == "/v1/events" && method == Method::GET => {
-                // The reader left; that is how streams end.
-                let _left = self.stream(session).await;
-                return;
+        let path = session.req_header().uri.path().to_owned();
+        let endpoint = Endpoint::find(&path);
+        let public = matches!(endpoint, Some(Endpoint::Health | Endpoint::Readiness));
+        let refusal = if public { None } else { self.refusal(session) };
+        let mut allow = None;
+        let response = match (refusal, endpoint) {
+            (Some(refusal), _) => refusal,
+            (None, None) => object(404, &json!({"error": "no such endpoint"})),
+            (None, Some(_)) if session.req_header().method != Method::GET => {
+                allow = Some((header::ALLOW, "GET"));
+                object(405, &json!({"error": "only GET"}))
             }
-            None => self.answer(&method, &path),
+            (None, Some(endpoint)) => match self.answer(endpoint, session).await {
+                Some(answer) => answer,
+                None => return,
+            },
         };
         // The client may be gone; there is nobody else to tell.
-        let _gone = response.write(session).await;
+        let _gone = response.write_with(session, allow).await;
     }
 
     fn unrouted(&self, status: u16, reason: &'static str, peer: IpAddr) {
         log::info!("admin: {peer} gets {status}: {reason}");
     }
-}
-
-/// Why a request is not for us: a web page in an operator's browser must not reach this listener, by another site's
-/// script (`Origin`) or by a name that was made to point here (`Host`).
-fn refusal(session: &ServerSession, key: Option<&Secret>, path: &str) -> Option<Response> {
-    let text = |name| session.get_header(name).and_then(|value| value.to_str().ok());
-    let host = text(header::HOST).unwrap_or_default();
-    if let Some(origin) = text(header::ORIGIN)
-        && origin.split_once("://").map(|(_, authority)| authority) != Some(host)
-    {
-        return Some(object(403, &json!({"error": "cross-site requests are refused"})));
-    }
-    if matches!(path, "/healthz" | "/readyz") {
-        return None;
-    }
-    match key {
-        Some(key) => {
-            let given = text(header::AUTHORIZATION).and_then(|value| value.strip_prefix("Bearer "));
-            let right = given.is_some_and(|given| key.matches(given.as_bytes()));
-            (!right).then(|| {
-                object(401, &json!({"error": "authorization: Bearer <admin_key> is needed"}))
-            })
-        }
-        None => (!is_local(host))
-            .then(|| object(403, &json!({"error": "this host name is not served here"}))),
-    }
-}
-
-/// Whether a `Host` is an address or `localhost`, which no page can make point elsewhere.
-fn is_local(host: &str) -> bool {
-    let name = match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
-        _ => host,
-    };
-    name.eq_ignore_ascii_case("localhost")
-        || name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok()
 }
 
 fn status_of(account: &Account) -> Value {

@@ -13,7 +13,7 @@ use crate::outcome::Outcome;
 use crate::upstream::Failure;
 use arc_swap::{ArcSwap, Guard};
 use async_trait::async_trait;
-use http::Method;
+use http::{Method, header};
 use pingora::protocols::http::ServerSession;
 use pingora::server::ShutdownWatch;
 use pingora::services::background::BackgroundService;
@@ -181,8 +181,9 @@ impl Edge {
             arrival.peer,
             Some(path),
         );
+        let allow = (status == 405).then_some((header::ALLOW, "GET, POST"));
         // The sender may be gone; there is nobody else to tell.
-        let _gone = Response::empty(status).write(session).await;
+        let _gone = Response::empty(status).write_with(session, allow).await;
     }
 
     /// A request that is no callback: its number, and its line.

@@ -40,7 +40,8 @@ pub const SPENT_SIGNATURES: usize = 100_000;
 
 // --- the app ---------------------------------------------------------------------------------------------------
 
-/// The app's answer, in bytes; a longer one is `invalid`.
+/// The body of the app's answer, in bytes. A longer one is not read on, so it is not complete and the message not taken:
+/// a failure, `invalid`.
 pub const APP_ANSWER_BYTES: usize = 1024 * 1024;
 /// Headers of the app's answer; more are `invalid`.
 pub const APP_HEADERS: usize = 64;

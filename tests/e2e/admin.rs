@@ -1,8 +1,9 @@
 //! §9 of the contract: health, status, verification, and who may ask.
 
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use wxedge_tests::canary;
-use wxedge_tests::edge::Account;
+use wxedge_tests::edge::{Account, Edge};
 use wxedge_tests::http::{self, Response};
 use wxedge_tests::message::{Message, now_s};
 use wxedge_tests::wechat::Mode;
@@ -49,22 +50,44 @@ fn everything_else_needs_the_key() {
 }
 
 #[test]
-fn without_a_key_only_names_of_this_machine_are_served() {
-    let edge = edge().without_admin_key().start();
-    let ask = |target: &str, host: &str| {
-        http::send(edge.admin, "GET", target, &[("host", host)], b"").status
-    };
-    for target in &ENDPOINTS[..3] {
-        for host in ["127.0.0.1", "localhost:8082", "LOCALHOST", "[::1]:8082", "10.0.0.1:1"] {
-            assert_eq!(ask(target, host), 200, "{target} {host}");
+fn on_loopback_only_names_of_this_machine_are_served_with_or_without_a_key() {
+    let key = format!("Bearer {}", canary::ADMIN_KEY);
+    for edge in [edge().start(), edge().without_admin_key().start()] {
+        let ask = |target: &str, host: &str| {
+            let headers = [("authorization", key.as_str()), ("host", host)];
+            http::send(edge.admin, "GET", target, &headers, b"").status
+        };
+        for target in &ENDPOINTS[..3] {
+            for host in ["127.0.0.1", "localhost:8082", "LOCALHOST", "[::1]:8082", "10.0.0.1:1"] {
+                assert_eq!(ask(target, host), 200, "{target} {host}");
+            }
+            for host in ["evil.example", "localhost.evil.example", "wxedge"] {
+                assert_eq!(ask(target, host), 403, "{target} {host}");
+            }
         }
-        for host in
-            ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example:8082", "wxedge"]
-        {
-            assert_eq!(ask(target, host), 403, "{target} {host}");
-        }
+        assert_eq!(ask("/healthz", "wxedge.internal"), 200, "a health check may use any name");
     }
-    assert_eq!(ask("/healthz", "wxedge.internal"), 200, "a health check may use any name");
+}
+
+#[test]
+fn off_loopback_any_name_is_served_and_never_without_a_key() {
+    let admin = r#"admin = "0.0.0.0:0""#;
+    let mut edge = edge().listen(admin).start();
+    let key = format!("Bearer {}", canary::ADMIN_KEY);
+    let ask = |edge: &Edge, headers: &[(&str, &str)]| {
+        http::send(edge.admin, "GET", "/v1/status", headers, b"").status
+    };
+    for host in ["wxedge.internal", "127.0.0.1"] {
+        assert_eq!(ask(&edge, &[("host", host), ("authorization", &key)]), 200, "{host}");
+        assert_eq!(ask(&edge, &[("host", host)]), 401, "{host}");
+    }
+    // The listener stays where it is until the restart.
+    edge.rewrite(&crate::edge().without_admin_key());
+    edge.signal(Signal::SIGHUP);
+    edge.await_stderr("configuration reloaded");
+    for headers in [&[("host", "127.0.0.1")][..], &[("authorization", &key)]] {
+        assert_eq!(ask(&edge, headers), 401);
+    }
 }
 
 #[test]
@@ -82,6 +105,8 @@ fn another_site_s_page_is_refused_whatever_it_knows() {
             assert_eq!(refused.status, 403, "{origin}");
             assert_eq!(refused.header("access-control-allow-origin"), None);
         }
+        let fetched = [("authorization", key.as_str()), ("sec-fetch-site", "cross-site")];
+        assert_eq!(http::send(edge.admin, "GET", "/v1/status", &fetched, b"").status, 403);
     }
 }
 
@@ -108,7 +133,11 @@ fn unknown_endpoints_and_methods_are_refused_in_json() {
         refused(ask("GET", target), 404);
     }
     for method in ["POST", "PUT", "DELETE"] {
-        refused(ask(method, "/v1/status"), 405);
+        for target in ["/healthz", "/v1/status", "/v1/events", "/v1/accounts/other/verification"] {
+            let answer = ask(method, target);
+            assert_eq!(answer.header("allow"), Some("GET"), "{method} {target}");
+            refused(answer, 405);
+        }
     }
 }
 

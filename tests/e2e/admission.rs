@@ -86,11 +86,8 @@ fn other_paths_and_methods_are_no_callbacks() {
         assert_eq!(http::get(edge.callback, target).status, 404, "{target}");
     }
     for method in ["PUT", "DELETE", "PATCH", "OPTIONS"] {
-        assert_eq!(
-            http::send(edge.callback, method, "/wechat/main", &[], b"").status,
-            405,
-            "{method}"
-        );
+        let refused = http::send(edge.callback, method, "/wechat/main", &[], b"");
+        assert_eq!((refused.status, refused.header("allow")), (405, Some("GET, POST")), "{method}");
     }
     edge.assert_count("wxedge_unrouted_total", &[("status", "404")], 8.0);
     edge.assert_count("wxedge_unrouted_total", &[("status", "405")], 4.0);

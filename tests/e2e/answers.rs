@@ -131,6 +131,21 @@ fn what_is_no_reply_is_a_success_and_counted_invalid() {
 }
 
 #[test]
+fn a_long_answer_is_taken_as_long_as_it_is_read_whole() {
+    const MOST: usize = 1024 * 1024;
+    let (app, edge) = start(Mode::Safe);
+    is_success(&deliver(&app, &edge, Answer::new(200, "text/html", "x".repeat(MOST))), "invalid");
+    edge.assert_outcomes(&[("acknowledged", 1)]);
+    let text = "x".repeat(MOST);
+    let delivery = deliver(&app, &edge, Answer::new(200, "text/plain", text.clone()));
+    assert_eq!(delivery.reply().at("Content"), Some(text.as_str()));
+    for body in [text.clone() + "x", format!("<xml>{text}</xml>")] {
+        is_success(&deliver(&app, &edge, Answer::new(200, "text/plain", body)), "not read whole");
+    }
+    edge.assert_outcomes(&[("acknowledged", 1), ("fallback_error", 2), ("replied", 1)]);
+}
+
+#[test]
 fn every_other_status_is_a_success_and_a_failure_of_the_app() {
     for mode in MODES {
         let (app, edge) = start(mode);

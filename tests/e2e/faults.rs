@@ -83,6 +83,7 @@ fn an_answer_that_is_no_http_or_too_long() {
         Answer::raw("HTTP/1.1 abc\r\n\r\n"),
         Answer::raw("HTTP/1.1 200 OK\r\ncontent-length: -1\r\n\r\n"),
         Answer::raw("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nnonsense\r\n"),
+        Answer::raw(format!("HTTP/1.1 200 OK\r\n\r\n{long}")),
         Answer::new(200, "text/plain", long),
         Answer::endless(),
     ] {

@@ -19,7 +19,7 @@ use wxedge_wechat::envelope::{Envelope, Format, Seal};
 use wxedge_wechat::message::{Message, ParseError};
 use wxedge_wechat::push::Push;
 use wxedge_wechat::query::Query;
-use wxedge_wechat::reply::{ANSWER_BYTES_MAX, Answer};
+use wxedge_wechat::reply::Answer;
 
 mod config;
 mod documents;
@@ -241,7 +241,7 @@ fn reply() {
                         (Some(1_700_000_000), Some(reply.msgtype()))
                     );
                     // The reply, given as an answer, is the same reply.
-                    if format == Format::Xml && wire.len() < ANSWER_BYTES_MAX {
+                    if format == Format::Xml {
                         let Answer::Reply(same) = Answer::interpret(None, &wire, &callback) else {
                             panic!("no reply")
                         };

@@ -2,9 +2,11 @@
 
 pub mod framing;
 pub mod metered;
+pub mod origin;
 
 use crate::limits;
 use bytes::Bytes;
+use http::HeaderName;
 use metered::{Meter, Metered};
 use pingora::http::ResponseHeader;
 use pingora::protocols::Stream;
@@ -76,6 +78,18 @@ impl Response {
     /// # Errors
     /// When the client is gone or does not read.
     pub async fn write(self, session: &mut ServerSession) -> Result<(), WriteError> {
+        self.write_with(session, None).await
+    }
+
+    /// Writes the answer with one more header.
+    ///
+    /// # Errors
+    /// When the client is gone or does not read.
+    pub async fn write_with(
+        self,
+        session: &mut ServerSession,
+        more: Option<(HeaderName, &'static str)>,
+    ) -> Result<(), WriteError> {
         let write = async {
             let mut header = ResponseHeader::build_no_case(self.status, Some(6))?;
             if !self.body.is_empty() {
@@ -86,6 +100,9 @@ impl Response {
                 }
             }
             header.insert_header(http::header::CONTENT_LENGTH, self.body.len())?;
+            if let Some((name, value)) = more {
+                header.insert_header(name, value)?;
+            }
             session.write_response_header(Box::new(header)).await?;
             session.write_response_body(self.body, true).await?;
             session.finish_body().await

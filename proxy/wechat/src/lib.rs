@@ -1,7 +1,7 @@
 //! WeChat's callback protocol: signatures, encryption, messages and replies.
 //!
 //! Pure: bytes in, bytes out. No I/O, no clock, no randomness; time, nonces and random bytes are
-//! arguments. Everything that comes from outside is bounded before it is read, and no error carries
+//! arguments. Everything that WeChat sends is bounded before it is read, and no error carries
 //! a payload, a key or a token.
 //!
 //! In the order a callback passes them:

@@ -9,10 +9,6 @@ mod render;
 
 pub use kinds::Reply;
 
-/// Longest answer that is read, in bytes. WeChat takes 2048 bytes of text; what is longer than that
-/// is passed on, the limit being WeChat's to set.
-pub const ANSWER_BYTES_MAX: usize = 64 * 1024;
-
 /// What a complete 2xx answer of the app means.
 #[derive(Clone, PartialEq)]
 pub enum Answer {
@@ -36,9 +32,6 @@ crate::opaque!(Answer, Reply);
 /// Why an answer is nothing that WeChat would take. Holds nothing of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum InvalidReply {
-    /// Longer than [`ANSWER_BYTES_MAX`].
-    #[error("answer too long")]
-    TooLong,
     /// Not UTF-8.
     #[error("answer is not UTF-8")]
     Encoding,
@@ -67,7 +60,6 @@ impl InvalidReply {
     #[must_use]
     pub const fn label(self) -> &'static str {
         match self {
-            Self::TooLong => "too_long",
             Self::Encoding => "encoding",
             Self::Json => "json",
             Self::Xml => "xml",
@@ -85,9 +77,12 @@ const ACKNOWLEDGEMENTS: [&str; 6] = ["", "success", "ok", "true", "1", "null"];
 impl Answer {
     /// Interprets the body of a complete 2xx answer to `message`. JSON and XML are recognized by
     /// their first character; the content type only tells plain text from what nobody understands.
+    ///
+    /// Whoever reads the answer bounds its length. WeChat takes 2048 bytes of text; what is longer
+    /// is passed on, the limit being WeChat's to set.
     #[must_use]
     pub fn interpret(content_type: Option<&str>, body: &[u8], message: &Message) -> Self {
-        let text = match bounded_text(body) {
+        let text = match clean_text(body) {
             Ok(text) => text,
             Err(invalid) => return Self::Invalid(invalid),
         };
@@ -119,10 +114,7 @@ impl Answer {
     }
 }
 
-fn bounded_text(body: &[u8]) -> Result<&str, InvalidReply> {
-    if body.len() > ANSWER_BYTES_MAX {
-        return Err(InvalidReply::TooLong);
-    }
+fn clean_text(body: &[u8]) -> Result<&str, InvalidReply> {
     let text = std::str::from_utf8(body).map_err(|_| InvalidReply::Encoding)?;
     Ok(text.trim_start_matches('\u{feff}').trim_ascii())
 }

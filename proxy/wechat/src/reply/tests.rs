@@ -214,9 +214,8 @@ fn what_wechat_would_refuse_is_invalid() {
         Answer::interpret(Some("text/plain"), b"\xc4\xe3", &message),
         Answer::Invalid(InvalidReply::Encoding)
     );
-    assert_eq!(plain(&"x".repeat(ANSWER_BYTES_MAX + 1)), Answer::Invalid(InvalidReply::TooLong));
     assert!(
-        matches!(plain(&"x".repeat(ANSWER_BYTES_MAX)), Answer::Reply(_)),
+        matches!(plain(&"x".repeat(1_000_000)), Answer::Reply(_)),
         "longer than WeChat takes is WeChat's to say"
     );
 }
@@ -299,7 +298,6 @@ fn money_and_logistics_get_the_apps_own_words() {
 #[test]
 fn labels_are_unique() {
     let all = [
-        InvalidReply::TooLong,
         InvalidReply::Encoding,
         InvalidReply::Json,
         InvalidReply::Xml,
