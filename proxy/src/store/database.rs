@@ -2,7 +2,7 @@
 
 use super::{OpenError, schema};
 use crate::limits;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, ffi};
 use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
@@ -17,13 +17,13 @@ pub(super) fn make_folder(dir: &Path) -> io::Result<()> {
     let parent = parent.unwrap_or(Path::new("."));
     std::fs::create_dir_all(parent)?;
     DirBuilder::new().mode(0o700).create(dir)?;
-    // A folder whose name is not on disk takes all that is in it along.
-    File::open(parent)?.sync_all()
+    sync_names(parent);
+    Ok(())
 }
 
 /// Opens the database for writing; makes it when there is none, and refuses one that cannot be trusted.
 pub(super) fn open(path: &Path) -> Result<Connection, OpenError> {
-    make_file(path).map_err(|error| OpenError::Folder(path.to_owned(), error))?;
+    make_file(path).map_err(|error| OpenError::Unusable(path.to_owned(), error))?;
     let of = |error| OpenError::of(path, error);
     let mut database = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(of)?;
     let version = schema::version(path, &database)?;
@@ -64,7 +64,16 @@ fn make_file(path: &Path) -> io::Result<()> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false).mode(0o600);
     options.open(path)?.set_permissions(Permissions::from_mode(0o600))?;
-    path.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
+    if let Some(dir) = path.parent() {
+        sync_names(dir);
+    }
+    Ok(())
+}
+
+/// Puts the names in `dir` on disk: a file without a name is lost.
+fn sync_names(dir: &Path) {
+    // Not every file system can, and not every user may; SQLite does not insist either.
+    let _unable = File::open(dir).and_then(|dir| dir.sync_all());
 }
 
 fn connect(path: &Path, rights: OpenFlags) -> rusqlite::Result<Connection> {
@@ -77,12 +86,12 @@ fn connect(path: &Path, rights: OpenFlags) -> rusqlite::Result<Connection> {
 }
 
 fn write_ahead(database: &Connection) -> rusqlite::Result<()> {
-    database.pragma_update_and_check(None, "journal_mode", "WAL", |row| {
-        // A file system without shared memory stays with the old journal, which would also be safe, but not read
-        // while it is written.
-        let mode: String = row.get(0)?;
-        if mode == "wal" { Ok(()) } else { Err(rusqlite::Error::InvalidQuery) }
-    })?;
+    let mode: String = database.query_row("PRAGMA journal_mode = WAL", (), |row| row.get(0))?;
+    if mode != "wal" {
+        let error = ffi::Error::new(ffi::SQLITE_CANTOPEN);
+        let text = "its file system has no shared memory, as a write-ahead log needs it";
+        return Err(rusqlite::Error::SqliteFailure(error, Some(text.to_owned())));
+    }
     // One sync for each commit.
     database.pragma_update(None, "synchronous", "FULL")?;
     // The writer does it between commits.

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 /// Why a store cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// The folder cannot be made, or nothing can be written there.
-    #[error("the store's folder {} cannot be used: {}; let the user that wxedge runs as write there, or change store.url", .0.display(), .1)]
-    Folder(PathBuf, io::Error),
+    /// Its folder or a file in it cannot be made or written.
+    #[error("the store {} cannot be used: {}; let the user that wxedge runs as write there, or change store.url", .0.display(), .1)]
+    Unusable(PathBuf, io::Error),
     /// Another process has it.
     #[error("the store {} is in use by another wxedge{}; stop that one first, or give this one a store.url of its own", .dir.display(), of(*.pid))]
     InUse {

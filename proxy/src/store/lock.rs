@@ -20,7 +20,7 @@ pub(super) struct Lock {
 impl Lock {
     /// Takes the store in `dir` and writes down who has it.
     pub(super) fn take(dir: &Path) -> Result<Lock, OpenError> {
-        let unusable = |error| OpenError::Folder(dir.to_owned(), error);
+        let unusable = |error| OpenError::Unusable(dir.to_owned(), error);
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(0o600);
         let file = options.open(dir.join(FILE)).map_err(unusable)?;

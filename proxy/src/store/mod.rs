@@ -23,11 +23,10 @@ use lock::Lock;
 use rusqlite::Connection;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
 use tokio::sync::oneshot;
-use writer::{Message, Waiting, Writer};
+use writer::{Waiting, Write, Writer};
 
 /// The database's name in the store's folder.
 const FILE: &str = "wxedge.db";
@@ -41,9 +40,11 @@ crate::opaque!(Store);
 
 struct Shared {
     path: PathBuf,
-    queue: SyncSender<Message>,
+    /// `None` once the store is closed.
+    queue: Mutex<Option<SyncSender<Box<dyn Write>>>>,
     writable: Arc<AtomicBool>,
-    writer: Mutex<Option<JoinHandle<()>>>,
+    /// Hears when the writer has ended.
+    ended: Mutex<Receiver<()>>,
     /// Reads do not wait for writes.
     reader: Mutex<Connection>,
 }
@@ -56,20 +57,26 @@ impl Store {
     /// When the folder cannot be written, another process has the store open, or the file is damaged, of a newer
     /// wxedge or not wxedge's at all. The text says what to do.
     pub fn open(dir: &Path) -> Result<Store, OpenError> {
-        database::make_folder(dir).map_err(|error| OpenError::Folder(dir.to_owned(), error))?;
+        database::make_folder(dir).map_err(|error| OpenError::Unusable(dir.to_owned(), error))?;
         let lock = Lock::take(dir)?;
         let path = dir.join(FILE);
         let database = database::open(&path)?;
         let reader = database::open_reader(&path)?;
         let (queue, arriving) = sync_channel(limits::STORE_QUEUE);
         let writable = Arc::new(AtomicBool::new(true));
-        let writer = Writer::new(path.clone(), database, arriving, writable.clone(), lock);
-        let writer = std::thread::Builder::new()
+        let (ending, ended) = sync_channel(0);
+        let writer = Writer::new(path.clone(), database, arriving, writable.clone(), lock, ending);
+        std::thread::Builder::new()
             .name("store".to_owned())
             .spawn(move || writer.run())
             .map_err(OpenError::Thread)?;
-        let (writer, reader) = (Mutex::new(Some(writer)), Mutex::new(reader));
-        Ok(Store(Arc::new(Shared { path, queue, writable, writer, reader })))
+        Ok(Store(Arc::new(Shared {
+            path,
+            queue: Mutex::new(Some(queue)),
+            writable,
+            ended: Mutex::new(ended),
+            reader: Mutex::new(reader),
+        })))
     }
 
     /// Whether the last write reached the disk, or would now.
@@ -85,7 +92,8 @@ impl Store {
     }
 
     /// Finishes what waits, puts the write-ahead log into the database and lets go of the folder. Writes that come
-    /// later get [`StoreError::Closed`]. Blocks until it is done.
+    /// later get [`StoreError::Closed`]. Blocks until it is done, or the disk has not answered for
+    /// [`limits::STORE_WAIT`].
     pub fn close(&self) {
         self.0.close();
     }
@@ -98,11 +106,7 @@ impl Store {
         apply: impl FnMut(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (waiter, answer) = oneshot::channel();
-        let write = Message::Write(Box::new(Waiting::new(apply, waiter)));
-        self.0.queue.try_send(write).map_err(|refused| match refused {
-            TrySendError::Full(_) => StoreError::Busy,
-            TrySendError::Disconnected(_) => StoreError::Closed,
-        })?;
+        self.0.put(Box::new(Waiting::new(apply, waiter)))?;
         match tokio::time::timeout(limits::STORE_WAIT, answer).await {
             Ok(answered) => answered.unwrap_or(Err(StoreError::Closed)),
             Err(_elapsed) => Err(StoreError::Slow),
@@ -120,12 +124,22 @@ impl Store {
 }
 
 impl Shared {
+    /// Puts a write into the queue, or refuses it at once.
+    fn put(&self, write: Box<dyn Write>) -> Result<(), StoreError> {
+        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let queue = queue.as_ref().ok_or(StoreError::Closed)?;
+        queue.try_send(write).map_err(|refused| match refused {
+            TrySendError::Full(_) => StoreError::Busy,
+            TrySendError::Disconnected(_) => StoreError::Closed,
+        })
+    }
+
     fn close(&self) {
-        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(writer) = writer {
-            // A writer that has ended already takes no message and gives no trouble.
-            let _ended = self.queue.send(Message::Close);
-            let _panicked = writer.join();
+        // The writer ends when nothing waits and nothing can come.
+        drop(self.queue.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        if ended.recv_timeout(limits::STORE_WAIT) == Err(RecvTimeoutError::Timeout) {
+            log::error!("the store was not closed in time: its disk does not answer");
         }
     }
 }

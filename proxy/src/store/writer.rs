@@ -12,17 +12,9 @@ use rusqlite::{Connection, TransactionBehavior};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
-
-/// What the writer is asked.
-pub(super) enum Message {
-    /// To write.
-    Write(Box<dyn Write>),
-    /// To end; what was asked before is written.
-    Close,
-}
 
 /// One write.
 pub(super) trait Write: Send {
@@ -67,24 +59,26 @@ pub(super) struct Writer {
     path: PathBuf,
     /// `None` after a failure, until the file can be written again.
     database: Option<Connection>,
-    queue: Receiver<Message>,
+    queue: Receiver<Box<dyn Write>>,
     writable: Arc<AtomicBool>,
     /// How many writes the last batch had.
     last: usize,
     failures: Seldom,
     /// Whether the log says that the store cannot be written.
     said: bool,
-    // Fields are dropped in order: the store is another's only when its database is closed.
+    // Fields are dropped in order: the store is another's when its database is closed, and then it is told.
     _lock: Lock,
+    _ended: SyncSender<()>,
 }
 
 impl Writer {
     pub(super) fn new(
         path: PathBuf,
         database: Connection,
-        queue: Receiver<Message>,
+        queue: Receiver<Box<dyn Write>>,
         writable: Arc<AtomicBool>,
         lock: Lock,
+        ended: SyncSender<()>,
     ) -> Writer {
         Writer {
             path,
@@ -95,6 +89,7 @@ impl Writer {
             failures: Seldom::default(),
             said: false,
             _lock: lock,
+            _ended: ended,
         }
     }
 
@@ -124,8 +119,8 @@ impl Writer {
         let mut until = None;
         while batch.len() < limits::STORE_BATCH {
             match self.queue.recv_timeout(patience) {
-                Ok(Message::Write(write)) => batch.push(write),
-                Ok(Message::Close) | Err(RecvTimeoutError::Disconnected) => return false,
+                Ok(write) => batch.push(write),
+                Err(RecvTimeoutError::Disconnected) => return false,
                 Err(RecvTimeoutError::Timeout) => break,
             }
             // Who was alone the last time waits for nobody.

@@ -85,18 +85,17 @@ fn heard(line: &str, counts: &mut HashMap<String, u64>) {
 #[tokio::main(flavor = "current_thread")]
 async fn count_for_ever(dir: &std::path::Path) {
     let store = Store::open(dir).unwrap();
-    let tasks = (0..16).map(|task| {
+    for task in 0..16 {
         let (store, key) = (store.clone(), format!("task{task}"));
         tokio::spawn(async move {
             loop {
                 let count = store.count_below("load", &key, "", u64::MAX).await.unwrap().unwrap();
                 say(&format!("{key} {count}"));
             }
-        })
-    });
-    for task in tasks.collect::<Vec<_>>() {
-        task.await.unwrap();
+        });
     }
+    // Until it is killed.
+    std::future::pending().await
 }
 
 #[test]

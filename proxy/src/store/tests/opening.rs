@@ -89,7 +89,8 @@ fn what_a_crash_left_of_the_first_start_is_taken() {
 
 #[test]
 fn a_damaged_file_is_refused() {
-    let damage: [(&str, fn(&Path)); 3] = [
+    type Damage = fn(&Path);
+    let damage: [(&str, Damage); 3] = [
         ("no database at all", |path| std::fs::write(path, vec![b'x'; 8_192]).unwrap()),
         ("cut off", |path| {
             let file = std::fs::OpenOptions::new().write(true).open(path).unwrap();
@@ -117,20 +118,21 @@ fn a_damaged_file_is_refused() {
 fn a_folder_that_cannot_be_written_is_named() {
     // There not even root can make a file.
     let error = refused(Path::new("/proc/self"));
-    assert!(matches!(error, OpenError::Folder(..)), "{error}");
+    assert!(matches!(error, OpenError::Unusable(..)), "{error}");
     let text = error.to_string();
-    assert!(text.starts_with("the store's folder /proc/self cannot be used: "), "{text}");
+    assert!(text.starts_with("the store /proc/self cannot be used: "), "{text}");
     let folder = Folder::new();
     let file = folder.write("file", "");
     let error = refused(&file.join("store"));
-    assert!(matches!(error, OpenError::Folder(..)), "{error}");
+    assert!(matches!(error, OpenError::Unusable(..)), "{error}");
 }
 
 #[test]
-fn a_file_that_sqlite_could_only_read_is_refused() {
+fn a_database_that_cannot_be_written_is_named() {
     let folder = Folder::new();
     // Not even root can write a folder as a file.
     std::fs::create_dir(folder.path().join("wxedge.db")).unwrap();
-    let error = refused(folder.path());
-    assert!(matches!(error, OpenError::Folder(..)), "{error}");
+    let text = refused(folder.path()).to_string();
+    let path = folder.path().join("wxedge.db");
+    assert!(text.starts_with(&format!("the store {} cannot be used: ", path.display())), "{text}");
 }

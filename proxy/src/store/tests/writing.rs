@@ -129,6 +129,32 @@ async fn a_failed_commit_is_an_error_and_later_writes_work() {
     assert_eq!((store.value("1"), store.value("2")), (Ok(None), Ok(Some(vec![1]))));
 }
 
+/// Only a power cut could show what these settings do.
+#[tokio::test]
+async fn the_writer_syncs_every_commit_also_after_a_failure() {
+    let folder = Folder::new();
+    let store = open(&folder);
+    for _ in 0..2 {
+        let settings = store.write(|database| {
+            let names = ["journal_mode", "synchronous", "auto_vacuum", "wal_autocheckpoint"];
+            names
+                .into_iter()
+                .map(|name| {
+                    let value =
+                        database.query_row(&format!("PRAGMA {name}"), (), |row| row.get(0))?;
+                    Ok(match value {
+                        rusqlite::types::Value::Text(text) => text,
+                        other => format!("{other:?}"),
+                    })
+                })
+                .collect::<rusqlite::Result<Vec<_>>>()
+        });
+        let full = ["wal", "Integer(2)", "Integer(2)", "Integer(0)"].map(str::to_owned);
+        assert_eq!(settings.await.unwrap(), full);
+        run(&store, "INSERT INTO nowhere VALUES (1)").end().await.unwrap_err();
+    }
+}
+
 #[tokio::test]
 async fn the_write_ahead_log_stays_small() {
     let folder = Folder::new();
