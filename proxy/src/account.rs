@@ -1,12 +1,17 @@
 //! One account as it runs: its configuration and what it remembers.
 
+use crate::api_base::ApiBases;
 use crate::callback::dedupe::Dedupe;
 use crate::callback::spent::Spent;
 use crate::callback::unix_now_s;
+use crate::callback_ips::CallbackIps;
 use crate::config::{self, Target};
+use crate::credential::{Credentials, Ground};
+use crate::events::Events;
 use crate::limits;
 use crate::metrics::{AccountMetrics, Metrics};
 use crate::process_log::Seldom;
+use crate::store::{SavedCredential, Store};
 use crate::upstream::{Failure, Upstream};
 use arc_swap::ArcSwapOption;
 use std::sync::Arc;
@@ -33,6 +38,10 @@ pub struct Account {
     pub dedupe: Arc<Dedupe>,
     /// Which signatures were used, in plain mode.
     pub spent: Arc<Spent>,
+    /// What it has of WeChat; nothing without an AppSecret.
+    pub credentials: Option<Arc<Credentials>>,
+    /// Where WeChat says its callbacks come from.
+    pub callback_ips: Arc<CallbackIps>,
     /// How many callbacks are being handled.
     pub in_flight: Arc<InFlight>,
     /// When the app failed last, in Unix seconds, and why.
@@ -44,6 +53,40 @@ pub struct Account {
     pub slowest_us: Arc<AtomicU64>,
 }
 
+/// What all accounts stand on.
+#[derive(Debug)]
+pub struct Shared<'a> {
+    /// The registry's series.
+    pub metrics: &'a Metrics,
+    /// WeChat.
+    pub bases: &'a Arc<ApiBases>,
+    /// What survives a restart.
+    pub store: &'a Store,
+    /// Who hears of events.
+    pub events: &'a Arc<Events>,
+    /// The credentials that an earlier process has saved.
+    pub saved: &'a [SavedCredential],
+}
+
+impl Shared<'_> {
+    /// The credentials of an account: those of `before`, the same appid until now, go on.
+    fn credentials(
+        &self,
+        config: &config::Account,
+        before: Option<&Account>,
+    ) -> Option<Arc<Credentials>> {
+        let metrics = self.metrics.api.credentials();
+        let ground = Ground::new(config, self.bases, self.store, self.events, metrics)?;
+        match before.and_then(|before| before.credentials.as_ref()) {
+            Some(credentials) => {
+                credentials.configure(ground);
+                Some(credentials.clone())
+            }
+            None => Some(Arc::new(Credentials::new(ground, self.saved))),
+        }
+    }
+}
+
 impl Account {
     /// An account as `config` wants it, with the memory of `before`, the same account until now.
     ///
@@ -52,7 +95,7 @@ impl Account {
     pub fn new(
         config: Arc<config::Account>,
         before: Option<&Account>,
-        metrics: &Metrics,
+        shared: &Shared<'_>,
     ) -> Result<Account, Failure> {
         // A timestamp may be ahead of our clock by the window, and then be valid for twice as long.
         let kept = limits::DEDUPE_ANSWER.max(2 * config.replay_window.unwrap_or_default());
@@ -64,15 +107,23 @@ impl Account {
             }
             (Target::Url(url), _) => App::Http(Arc::new(Upstream::new(url, &config.upstream)?)),
         };
+        let same_appid = before.filter(|before| before.config.appid == config.appid);
+        let credentials = shared.credentials(&config, same_appid);
+        let callback_ips = match same_appid {
+            Some(before) => before.callback_ips.clone(),
+            None => Arc::new(CallbackIps::restore(shared.store, &config.appid)),
+        };
         let Some(before) = before else {
             return Ok(Account {
                 app,
                 dedupe: Arc::new(Dedupe::new(kept)),
                 spent: Arc::new(Spent::new(kept)),
+                credentials,
+                callback_ips,
                 in_flight: Arc::default(),
                 last_failure: Arc::default(),
                 reminder: Arc::default(),
-                metrics: Arc::new(metrics.account(&config.name)),
+                metrics: Arc::new(shared.metrics.account(&config.name)),
                 slowest_us: Arc::new(AtomicU64::new(0)),
                 config,
             });
@@ -83,6 +134,8 @@ impl Account {
             app,
             dedupe: before.dedupe.clone(),
             spent: before.spent.clone(),
+            credentials,
+            callback_ips,
             in_flight: before.in_flight.clone(),
             last_failure: before.last_failure.clone(),
             reminder: before.reminder.clone(),
@@ -104,8 +157,12 @@ impl Account {
         }
     }
 
-    /// Forgets what is too old, closes what is idle. Called once a second.
-    pub fn tidy(&self) {
+    /// Forgets what is too old, closes what is idle, fetches what is due. Called once a second.
+    pub fn upkeep(&self, store: &Store) {
+        if let Some(credentials) = &self.credentials {
+            credentials.upkeep();
+            self.callback_ips.upkeep(credentials, store, &self.config.appid);
+        }
         let now = Instant::now();
         self.dedupe.sweep(now);
         self.spent.sweep(now);

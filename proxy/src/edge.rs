@@ -1,6 +1,12 @@
 //! The edge: its accounts, what they share, and the way in, for our own listener and for a host's Pingora server.
 
-use crate::account::Account;
+use crate::account::{Account, Shared};
+use crate::api;
+use crate::api::budget::Budgets;
+use crate::api::caller::Clients;
+use crate::api::copy::Copies;
+use crate::api::edge_token::EdgeTokens;
+use crate::api_base::{self, ApiBases};
 use crate::callback;
 use crate::config::Config;
 use crate::connection::{App, Arrival, Response, framing};
@@ -10,6 +16,8 @@ use crate::lines::{Lines, unix_now};
 use crate::metrics::Metrics;
 use crate::openid::OpenidKey;
 use crate::outcome::Outcome;
+use crate::key_file;
+use crate::store::{self, Store};
 use crate::upstream::Failure;
 use arc_swap::{ArcSwap, Guard};
 use async_trait::async_trait;
@@ -24,6 +32,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
+use tokio::sync::Semaphore;
 
 /// Everything that serves callbacks.
 #[derive(Debug)]
@@ -37,14 +46,31 @@ pub struct Edge {
     pub events: Arc<Events>,
     /// How openids are logged.
     pub openid: OpenidKey,
+    /// What survives a restart.
+    pub store: Store,
+    /// What SDKs of clients carry instead of the real token.
+    pub edge_tokens: EdgeTokens,
+    /// The request bodies that are kept for one repetition.
+    pub copies: Copies,
+    /// One permit an API call.
+    pub api_places: Semaphore,
 }
 
 /// Why an edge cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// The store's folder.
+    /// A key in the store's folder.
     #[error("store.url = embedded:{0}: {1}")]
-    Store(String, std::io::Error),
+    Key(String, std::io::Error),
+    /// The store.
+    #[error("store.url: {0}")]
+    Store(#[from] store::OpenError),
+    /// What is in the store.
+    #[error("store.url: {0}")]
+    Read(#[from] store::StoreError),
+    /// A URL of WeChat's, which a checked configuration has right.
+    #[error("wechat: {0}")]
+    Wechat(#[from] api_base::Failure),
     /// The log's thread.
     #[error("the access log cannot be started: {0}")]
     Log(std::io::Error),
@@ -58,23 +84,47 @@ pub enum OpenError {
 
 /// What a reload exchanges.
 #[derive(Debug)]
-struct State {
+pub struct State {
     config: Arc<Config>,
     accounts: HashMap<String, Arc<Account>>,
     by_path: HashMap<String, Arc<Account>>,
+    bases: Arc<ApiBases>,
+    /// Who may call the API listener.
+    pub clients: Clients,
+    /// What they may use a day.
+    pub budgets: Budgets,
 }
 
 impl State {
-    fn new(config: Config, before: Option<&State>, metrics: &Metrics) -> Result<State, Failure> {
+    fn new(
+        config: Config,
+        before: Option<&State>,
+        metrics: &Metrics,
+        store: &Store,
+        events: &Arc<Events>,
+    ) -> Result<State, OpenError> {
+        let bases = match before {
+            // What is known of the servers stays known, and connections stay open.
+            Some(before) if before.config.wechat == config.wechat => before.bases.clone(),
+            _ => Arc::new(ApiBases::new(&config.wechat, metrics, events.clone())?),
+        };
+        let saved = store.credentials()?;
+        let shared = Shared { metrics, bases: &bases, store, events, saved: &saved };
+        let budgets = Budgets::new(&config.clients, before.map(|before| &before.budgets));
         let mut accounts = HashMap::new();
         let mut by_path = HashMap::new();
         for (name, account) in &config.accounts {
             let before = before.and_then(|state| state.accounts.get(name)).map(Arc::as_ref);
-            let account = Arc::new(Account::new(account.clone(), before, metrics)?);
+            let account = Arc::new(Account::new(account.clone(), before, &shared)?);
+            let may_call = config.clients.values().filter(|client| client.accounts.contains(name));
+            let may_call = may_call.map(|client| client.name.as_str());
+            let anyone = config.clients.is_empty().then_some("");
+            metrics.api.account(name, may_call.chain(anyone));
             by_path.insert(account.config.path.clone(), account.clone());
             accounts.insert(name.clone(), account);
         }
-        Ok(State { config: Arc::new(config), accounts, by_path })
+        let clients = Clients::new(&config.clients);
+        Ok(State { config: Arc::new(config), accounts, by_path, bases, clients, budgets })
     }
 }
 
@@ -85,15 +135,25 @@ impl Edge {
     /// # Errors
     /// When the store cannot be used, or a metric of the same name is in `registry`.
     pub fn open(config: Config, registry: Registry) -> Result<Edge, OpenError> {
-        let openid = OpenidKey::open(&config.store.dir)
-            .map_err(|error| OpenError::Store(config.store.dir.display().to_string(), error))?;
+        let dir = &config.store.dir;
+        let store = Store::open(dir)?;
+        let key = |error| OpenError::Key(dir.display().to_string(), error);
+        let openid = OpenidKey::open(dir).map_err(key)?;
+        let edge_tokens = EdgeTokens::new(key_file::open(dir, "edge_token.key").map_err(key)?);
         let metrics = Metrics::register(registry)?;
+        let events = Arc::default();
+        let state = State::new(config, None, &metrics, &store, &events)?;
+        state.budgets.restore(&store.counters(Budgets::SCOPE)?);
         Ok(Edge {
-            state: ArcSwap::from_pointee(State::new(config, None, &metrics)?),
+            state: ArcSwap::from_pointee(state),
             metrics,
             log: Lines::start("access-log", std::io::stdout()).map_err(OpenError::Log)?,
-            events: Arc::default(),
+            events,
             openid,
+            store,
+            edge_tokens,
+            copies: Copies::default(),
+            api_places: Semaphore::new(limits::API_IN_FLIGHT),
         })
     }
 
@@ -101,9 +161,10 @@ impl Edge {
     ///
     /// # Errors
     /// When an app's URL is of no use; the old configuration stays.
-    pub fn reload(&self, config: Config) -> Result<(), Failure> {
+    pub fn reload(&self, config: Config) -> Result<(), OpenError> {
         let before = self.state.load_full();
-        let state = Arc::new(State::new(config, Some(&before), &self.metrics)?);
+        let state = State::new(config, Some(&before), &self.metrics, &self.store, &self.events)?;
+        let state = Arc::new(state);
         self.state.store(state.clone());
         let removed = |name: &&String| !state.accounts.contains_key(*name);
         before.accounts.keys().filter(removed).for_each(|name| self.metrics.forget(name));
@@ -113,6 +174,16 @@ impl Edge {
     /// The configuration now.
     pub fn config(&self) -> Arc<Config> {
         self.state.load().config.clone()
+    }
+
+    /// What a reload exchanges, as it is now.
+    pub fn state(&self) -> Guard<Arc<State>> {
+        self.state.load()
+    }
+
+    /// WeChat's API servers.
+    pub fn api_bases(&self) -> Arc<ApiBases> {
+        self.state.load().bases.clone()
     }
 
     /// The accounts now, in no order.
@@ -138,12 +209,10 @@ impl Edge {
     /// brings what stands below HTTP: a deadline for the header, bounds on connections, TLS and its reload.
     pub async fn serve(self: &Arc<Self>, session: &mut ServerSession) -> bool {
         let Some(account) = self.route(session) else { return false };
-        let peer = session.client_addr().and_then(|addr| addr.as_inet()).map(|addr| addr.ip());
-        let peer = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |ip| ip.to_canonical());
-        let arrival = Arrival { first_byte: Instant::now(), peer };
+        let arrival = Edge::arrival(session);
         // HTTP/2 has no raw header, and its framing is not ours to judge.
         if !session.is_http2() && framing::check(&session.to_h1_raw()).is_err() {
-            self.unrouted(400, "framing", peer);
+            self.unrouted(400, "framing", arrival.peer);
             session.set_keepalive(None);
             // The sender may be gone; there is nobody else to tell.
             let _gone = Response::empty(400).write(session).await;
@@ -151,6 +220,18 @@ impl Edge {
             self.callback(&account, session, arrival).await;
         }
         true
+    }
+
+    /// **The plugin's other half**: answers an API call of somebody else's Pingora server. The host decides which requests
+    /// are for it; those of a listener of its own, best.
+    pub async fn serve_api(self: &Arc<Self>, session: &mut ServerSession) {
+        api::handle(self, session, Edge::arrival(session)).await;
+    }
+
+    fn arrival(session: &ServerSession) -> Arrival {
+        let peer = session.client_addr().and_then(|addr| addr.as_inet()).map(|addr| addr.ip());
+        let peer = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |ip| ip.to_canonical());
+        Arrival { first_byte: Instant::now(), peer }
     }
 
     async fn callback(
@@ -198,7 +279,7 @@ impl Edge {
         let accounts = self.accounts();
         before.0.retain(|name, _| accounts.iter().any(|account| account.config.name == *name));
         for account in accounts {
-            account.tidy();
+            account.upkeep(&self.store);
             if let Some(summary) = before.summary(&account) {
                 self.events.send("summary", Some(&account.config.name), summary);
             }

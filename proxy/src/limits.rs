@@ -91,6 +91,37 @@ pub const API_BASE_UP_AFTER: u32 = 3;
 /// The head of the egress proxy's answer, in bytes.
 pub const EGRESS_HEAD_BYTES: usize = 4 * 1024;
 
+// --- API calls -------------------------------------------------------------------------------------------------
+
+/// API calls at once; more get 503.
+pub const API_IN_FLIGHT: usize = 4_096;
+/// The copy of one request body that is kept for a repetition, in bytes; `api.replay_bytes` bounds all together.
+pub const API_COPY_BYTES: u64 = 12 * 1024 * 1024;
+/// Answers of WeChat up to this size are looked into for an errcode.
+pub const API_INSPECT_BYTES: usize = 64 * 1024;
+/// Repetitions of a call that only reads and that WeChat was too busy for.
+pub const API_BUSY_REPEATS: u32 = 3;
+/// The first pause before such a repetition; it doubles each time.
+pub const API_BUSY_PAUSE: Duration = Duration::from_secs(1);
+/// How long WeChat's last words are waited for when it does not take the rest of a body.
+pub const API_LAST_WORDS: Duration = Duration::from_secs(1);
+/// The body of a request for a token, in bytes.
+pub const API_TOKEN_REQUEST_BYTES: usize = 16 * 1024;
+/// `rate_per_second` counts in intervals of this length.
+pub const RATE_INTERVAL: Duration = Duration::from_secs(1);
+/// How long a caller waits for a token or ticket that is being fetched.
+pub const CREDENTIAL_WAIT: Duration = Duration::from_secs(8);
+/// The list of WeChat's callback addresses is asked for again after this long.
+pub const CALLBACK_IPS_REFRESH: Duration = Duration::from_secs(24 * 60 * 60);
+/// The same after WeChat gave none.
+pub const CALLBACK_IPS_RETRY: Duration = Duration::from_secs(10 * 60);
+/// Entries of that list.
+pub const CALLBACK_IPS: usize = 4_096;
+/// `clear_quota` calls of an account a month, WeChat's own limit.
+pub const CLEAR_QUOTA_A_MONTH: u64 = 10;
+/// WeChat's own quota of an API is asked for again after this long.
+pub const QUOTA_REFRESH: Duration = Duration::from_secs(60 * 60);
+
 // --- the store -------------------------------------------------------------------------------------------------
 
 /// Writes that wait for the store; beyond them a write is refused at once.

@@ -1,5 +1,9 @@
 //! Every metric once: registered in an injected registry, all series at zero from the start.
 
+mod api;
+
+pub use api::{ApiMetrics, CredentialMetrics};
+
 use crate::outcome::Outcome;
 use crate::upstream::Failure;
 use prometheus::{
@@ -39,6 +43,8 @@ pub struct Metrics {
     dedupe_entries: IntGauge,
     connections: IntGaugeVec,
     api_base_up: IntGaugeVec,
+    /// What is counted of API calls.
+    pub api: ApiMetrics,
     unrouted: IntCounterVec,
     /// Events that slow readers of the event stream lost.
     pub events_dropped: IntCounter,
@@ -132,6 +138,7 @@ impl Metrics {
                 "Whether one of WeChat's API servers is believed to be reachable",
                 "base",
             )?,
+            api: ApiMetrics::register(r)?,
             unrouted: counters(
                 r,
                 "wxedge_unrouted_total",
@@ -188,6 +195,7 @@ impl Metrics {
     /// Removes the series of an account that is no longer served. What still runs counts on, unseen; an account that
     /// comes back starts at zero.
     pub fn forget(&self, account: &str) {
+        self.api.forget(account);
         let gone = |removed: prometheus::Result<()>| {
             debug_assert!(removed.is_ok(), "every series was made by `account`");
         };

@@ -1,13 +1,12 @@
 //! Openids in logs: a keyed hash, so that a line can be found for a user but no user from a line.
 
 use crate::config::Config;
+use crate::key_file;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
-use std::fs::OpenOptions;
-use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
 use std::path::Path;
 
 /// The file in the store's folder that holds the key.
@@ -28,18 +27,7 @@ impl OpenidKey {
     /// # Errors
     /// When it can neither be read nor written.
     pub fn open(folder: &Path) -> io::Result<OpenidKey> {
-        match OpenidKey::read(folder) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            read => return read,
-        }
-        std::fs::create_dir_all(folder)?;
-        // Written whole under another name first: a crash in between leaves nothing half.
-        let new = folder.join(format!("{KEY_FILE}.{}", std::process::id()));
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
-        file.write_all(&rand::random::<[u8; 32]>())?;
-        file.sync_all()?;
-        std::fs::rename(&new, folder.join(KEY_FILE))?;
-        OpenidKey::read(folder)
+        key_file::open(folder, KEY_FILE).and_then(OpenidKey::new)
     }
 
     /// Reads the key that an edge has made in `folder`.
@@ -47,13 +35,10 @@ impl OpenidKey {
     /// # Errors
     /// When there is none, or it cannot be read.
     pub fn read(folder: &Path) -> io::Result<OpenidKey> {
-        let path = folder.join(KEY_FILE);
-        let mut key = Vec::new();
-        std::fs::File::open(&path)?.take(64).read_to_end(&mut key)?;
-        if key.len() < 32 {
-            let text = format!("{} is damaged: it should hold 32 bytes", path.display());
-            return Err(io::Error::other(text));
-        }
+        key_file::read(folder, KEY_FILE).and_then(OpenidKey::new)
+    }
+
+    fn new(key: [u8; 32]) -> io::Result<OpenidKey> {
         Hmac::new_from_slice(&key).map(OpenidKey).map_err(io::Error::other)
     }
 

@@ -1,7 +1,9 @@
 //! Daily budgets: how often a client has called an API today, in Beijing's day, as WeChat counts.
 
 use crate::config::{self, Budget};
-use std::collections::HashMap;
+use crate::store::Counter;
+use chrono::{DateTime, NaiveDate, NaiveTime};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The hours Beijing is ahead of UTC, in seconds. China has no summer time.
@@ -22,6 +24,31 @@ pub struct Key {
     pub account: String,
     /// The API's path.
     pub api: String,
+}
+
+impl std::fmt::Display for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Names have no blank, paths neither.
+        write!(f, "{} {} {}", self.client, self.account, self.api)
+    }
+}
+
+impl Key {
+    fn read(text: &str) -> Option<Key> {
+        let mut words = text.split(' ').map(str::to_owned);
+        Some(Key { client: words.next()?, account: words.next()?, api: words.next()? })
+    }
+}
+
+/// A [`beijing_day`] as people write it: `2026-11-20`.
+pub fn date(day: i64) -> String {
+    DateTime::from_timestamp(day.saturating_mul(DAY_S), 0)
+        .map_or_else(String::new, |time| time.format("%Y-%m-%d").to_string())
+}
+
+fn day_of(date: &str) -> Option<i64> {
+    let date = date.parse::<NaiveDate>().ok()?;
+    Some(date.and_time(NaiveTime::MIN).and_utc().timestamp().div_euclid(DAY_S))
 }
 
 /// All budgets of the configuration.
@@ -68,7 +95,7 @@ pub enum Left {
 
 impl Budgets {
     /// The budgets of `clients`, with what `before` had used.
-    pub fn new(clients: &std::collections::BTreeMap<String, Arc<config::Client>>, before: Option<&Budgets>) -> Budgets {
+    pub fn new(clients: &BTreeMap<String, Arc<config::Client>>, before: Option<&Budgets>) -> Budgets {
         let mut counts = HashMap::new();
         for client in clients.values().filter(|client| client.budget != Budget::Off) {
             for account in &client.accounts {
@@ -95,6 +122,34 @@ impl Budgets {
         }
         let key = Key { client: client.into(), account: account.into(), api: api.into() };
         self.0.get(&key)
+    }
+
+    /// Their name in the store.
+    pub const SCOPE: &str = "budget";
+
+    /// What an earlier process has used.
+    pub fn restore(&self, counters: &[Counter]) {
+        for counter in counters {
+            let Some(day) = day_of(&counter.period) else { continue };
+            let Some(key) = Key::read(&counter.key) else { continue };
+            if let Some(count) = self.0.get(&key) {
+                count.restore(day, counter.count);
+            }
+        }
+    }
+
+    /// What has to be written down since the last time.
+    pub fn unwritten(&self) -> Vec<Counter> {
+        let counter = |(key, count): (&Key, &Arc<Count>)| {
+            let used = count.unwritten()?;
+            Some(Counter {
+                scope: Budgets::SCOPE.to_owned(),
+                key: key.to_string(),
+                period: date(used.day),
+                count: used.calls,
+            })
+        };
+        self.0.iter().filter_map(counter).collect()
     }
 
     /// All of them, in no order.

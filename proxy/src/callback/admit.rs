@@ -33,8 +33,12 @@ pub async fn admit(
 
 /// Whether `source` may send callbacks; without a list, everybody may.
 pub fn is_listed(account: &Account, source: IpAddr) -> bool {
-    let list = &account.config.source_ips;
-    list.is_empty() || list.iter().any(|net| net.contains(&source))
+    let own = &account.config.source_ips;
+    own.iter().any(|net| net.contains(&source))
+        || account.callback_ips.with(|list| match list.is_empty() {
+            true => own.is_empty(),
+            false => list.contains(&source),
+        })
 }
 
 /// Who sent the request: the right-most address of `X-Forwarded-For` that is not one of our own proxies.

@@ -7,7 +7,7 @@ use wxedge_wechat::crypto::AesKey;
 
 use super::section::Section;
 use super::value::{any, cidr, host_name, name};
-use super::{API_PROXY, LATE_REPLIES, Secret, Upstream};
+use super::{LATE_REPLIES, Secret, Upstream};
 
 /// One WeChat account.
 #[derive(Debug)]
@@ -126,9 +126,6 @@ impl Account {
             Mode::Safe,
         );
         let secret = at.credential(Some("secret"), None);
-        if secret.given {
-            at.warn(&secret.key, format!("is understood; it takes effect with {API_PROXY}"));
-        }
         let account = Account {
             name: name.to_owned(),
             appid: at.required("appid", "copy it from WeChat's console", appid).unwrap_or_default(),
@@ -177,8 +174,6 @@ impl Account {
         if self.appid.starts_with("gh_") {
             at.warn("appid", "is the 原始ID; the AppID begins with wx");
         }
-        at.later("token_endpoint", API_PROXY);
-        at.later("jssdk_hosts", API_PROXY);
         at.later("join_budget", LATE_REPLIES);
         if self.on_deadline == OnDeadline::Join {
             at.later("on_deadline", LATE_REPLIES);

@@ -53,9 +53,6 @@ impl Listen {
             max_connections_per_peer: at.integer("max_connections_per_peer", CONNECTIONS, 256)
                 as usize,
         };
-        for key in ["api", "api_tls"] {
-            at.later(key, super::API_PROXY);
-        }
         listen.check_addresses(at);
         listen.check_exposure(at, clients);
         listen

@@ -60,13 +60,12 @@ pub struct Config {
     /// `[accounts.<name>]`, by name. Never empty.
     pub accounts: BTreeMap<String, Arc<Account>>,
     /// `[clients.<name>]`, by name.
-    pub clients: BTreeMap<String, Client>,
+    pub clients: BTreeMap<String, Arc<Client>>,
     /// What is valid but probably not meant.
     pub warnings: Vec<Issue>,
 }
 
 /// The features that some keys wait for.
-const API_PROXY: &str = "the token service and API proxy";
 const SPOOL: &str = "the spool";
 const LATE_REPLIES: &str = "late replies";
 
@@ -93,11 +92,7 @@ impl Config {
     }
 
     fn read(root: &Section<'_>) -> Config {
-        for (key, feature) in
-            [("wechat", API_PROXY), ("api", API_PROXY), ("clients", API_PROXY), ("spool", SPOOL)]
-        {
-            root.later(key, feature);
-        }
+        root.later("spool", SPOOL);
         let accounts = read_accounts(root);
         let clients = read_clients(root, &accounts);
         Config {
@@ -152,9 +147,9 @@ fn read_accounts(root: &Section<'_>) -> BTreeMap<String, Arc<Account>> {
 fn read_clients(
     root: &Section<'_>,
     accounts: &BTreeMap<String, Arc<Account>>,
-) -> BTreeMap<String, Client> {
+) -> BTreeMap<String, Arc<Client>> {
     let names: Vec<_> = accounts.keys().map(String::as_str).collect();
-    let mut clients: BTreeMap<String, Client> = BTreeMap::new();
+    let mut clients: BTreeMap<String, Arc<Client>> = BTreeMap::new();
     for (name, at) in root.sub("clients").tables() {
         let client = Client::read(name, &at, &names);
         for other in clients.values() {
@@ -168,7 +163,7 @@ fn read_clients(
                 );
             }
         }
-        clients.insert(name.to_owned(), client);
+        clients.insert(name.to_owned(), Arc::new(client));
     }
     clients
 }

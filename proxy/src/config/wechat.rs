@@ -11,6 +11,7 @@ use super::value::{http_url, path, server_base};
 use super::{shown, tls};
 
 /// How the edge reaches WeChat's API.
+#[derive(PartialEq, Eq)]
 pub struct Wechat {
     /// `api_base`: in order of preference; https, or http on loopback. Never empty. Default `https://api.weixin.qq.com`
     /// and `https://api2.weixin.qq.com`.
