@@ -24,6 +24,7 @@ pub mod callback;
 pub mod cli;
 pub mod config;
 pub mod connection;
+pub mod credential;
 pub mod edge;
 pub mod events;
 pub mod limits;

@@ -1,0 +1,3 @@
+//! What the edge calls WeChat with: access tokens and tickets.
+
+pub mod engine;
