@@ -60,6 +60,7 @@ pub const CONNECT_SHARE: Duration = Duration::from_millis(250);
 /// After a failed lookup, or when no address takes a connection, the next lookup waits this long.
 pub const DNS_PAUSE: Duration = Duration::from_secs(1);
 
+<<<<<<< HEAD
 // --- WeChat's servers ------------------------------------------------------------------------------------------
 
 /// A connection to one of WeChat's servers, TLS and egress proxy included.
@@ -140,6 +141,39 @@ pub const STORE_REOPEN: Duration = Duration::from_secs(1);
 pub const STORE_WAL_PAGES: i64 = 1_000;
 /// How long a token is known after it was replaced: calls are routed by it.
 pub const REPLACED_TOKEN: Duration = Duration::from_secs(24 * 60 * 60);
+=======
+// --- tokens and tickets ----------------------------------------------------------------------------------------
+
+/// A longer life than this is not believed; WeChat's is 7200 s.
+pub const CREDENTIAL_LIFE: Duration = Duration::from_secs(24 * 3600);
+/// The earliest before its expiry that a credential is refreshed: WeChat has a new token only in the last 5 minutes.
+pub const CREDENTIAL_AHEAD_MAX: Duration = Duration::from_secs(300);
+/// The latest before its expiry that a credential is refreshed.
+pub const CREDENTIAL_AHEAD_MIN: Duration = Duration::from_secs(210);
+/// A credential with less life than this is paused after like a failure, or a short-lived one would be asked for all
+/// the time.
+pub const CREDENTIAL_SHORT_LIFE: Duration = Duration::from_secs(60);
+/// A fetch that has not ended after this long is taken as lost; its own timeouts are shorter.
+pub const CREDENTIAL_FETCH: Duration = Duration::from_secs(30);
+/// The longest pause after a failed fetch.
+pub const CREDENTIAL_PAUSE: Duration = Duration::from_secs(3600);
+/// A token that WeChat rejects but hands out again is not asked about for this long.
+pub const CONFIRMED_HOLD: Duration = Duration::from_secs(30);
+/// Forced refreshes within 24 hours, which is WeChat's own limit for a day.
+pub const FORCED_FETCHES: usize = 20;
+/// Between forced refreshes; WeChat ignores closer ones.
+pub const FORCED_SPACING: Duration = Duration::from_secs(30);
+/// Fetches within 24 hours because a token was rejected, where each makes a new token. WeChat allows 2000 in all.
+pub const REACTIVE_FETCHES: usize = 500;
+/// Between such fetches.
+pub const REACTIVE_SPACING: Duration = Duration::from_secs(30);
+/// Rejected tokens younger than this make the next one wait, as failures do.
+pub const REACTIVE_PEACE: Duration = Duration::from_secs(120);
+/// How long a replaced token still tells whose call it is.
+pub const REPLACED_KEPT: Duration = Duration::from_secs(24 * 3600);
+/// Replaced tokens an account remembers; the oldest go first.
+pub const REPLACED_ENTRIES: usize = 256;
+>>>>>>> engine
 
 // --- what operators see ----------------------------------------------------------------------------------------
 

@@ -1,3 +1,4 @@
+<<<<<<< HEAD
 //! The credentials of an account: its access token and its tickets, fetched by one, read by all.
 //!
 //! [`engine`] decides, without I/O. Here stands what it needs around it: who asks waits here, fetches are carried out here
@@ -363,3 +364,8 @@ pub fn now() -> Now {
     let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Now { steady, unix_ms: i64::try_from(unix.as_millis()).unwrap_or(i64::MAX) }
 }
+=======
+//! What the edge calls WeChat with: access tokens and tickets.
+
+pub mod engine;
+>>>>>>> engine

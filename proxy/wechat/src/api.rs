@@ -1,5 +1,6 @@
-//! Calls of an app to WeChat: whose they are, which credential they need, and what leaves the edge.
+//! Calls of an app to WeChat: whose they are, which credential they need, what leaves the edge, and what the answers say.
 
+pub mod errcode;
 pub mod jssdk;
 pub mod pattern;
 pub mod query;

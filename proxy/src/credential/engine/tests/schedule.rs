@@ -1,0 +1,498 @@
+//! The engine among callers, failures, restarts and foreign refreshes, in an order that a seed decides.
+
+use super::super::{Engine, Fetch, Issued, Now, Outcome, Policy, Saved, Source, Want, Why};
+use super::world::{Answered, DAY, HOUR, MINUTE, Mode, Random, SECOND, WeChat};
+use std::collections::VecDeque;
+use std::time::Duration;
+use wxedge_wechat::api::errcode::{Asked, Pause, Refusal};
+
+const STEPS: usize = 250;
+const START: i64 = 1_760_000_000_000;
+/// Errcodes of the endpoints: every class.
+const ERRCODES: [i64; 13] =
+    [-1, 40001, 40125, 40013, 40164, 61004, 40243, 89503, 89506, 45009, 45011, 50000, 42001];
+/// More fetches than this within an hour are a storm. Each start, operator and configuration is good for some more.
+const STORM: usize = 200;
+const PER_RESET: usize = 12;
+
+/// Everything around one engine.
+struct Schedule {
+    random: Random,
+    source: Source,
+    configuration: u64,
+    wechat: WeChat,
+    engine: Engine,
+    /// The true time, Unix milliseconds.
+    t: i64,
+    /// How wrong the wall clock is.
+    skew: i64,
+    /// When the process started.
+    started: i64,
+    saved: Option<(Saved, bool)>,
+    wire: Option<Wire>,
+    calls: VecDeque<Call>,
+    /// What the engine was told last: number, value, when it dies.
+    told: Option<(u64, String, i64)>,
+    known_foreign: u64,
+    was_strange: bool,
+    clock_was_set: bool,
+    /// Nothing goes wrong any more.
+    calm: bool,
+    stopped: bool,
+    last_pause: i64,
+    fetches: VecDeque<i64>,
+    resets: VecDeque<i64>,
+    forced: Vec<i64>,
+}
+
+/// A fetch on its way.
+struct Wire {
+    fetch: Fetch,
+    began: i64,
+    configuration: u64,
+    /// When WeChat gets it, and when the answer is here.
+    arrives: i64,
+    lands: i64,
+    answer: Option<Answered>,
+    lost: bool,
+    /// The task that carried it out died.
+    dead: bool,
+}
+
+/// A call that uses a token.
+struct Call {
+    generation: u64,
+    token: String,
+    returns: i64,
+}
+
+impl Schedule {
+    fn new(seed: u64, source: Source) -> Schedule {
+        let policy = Policy { source, configuration: 0 };
+        Schedule {
+            random: Random(seed),
+            source,
+            configuration: 0,
+            wechat: WeChat::new(),
+            engine: Engine::new(policy),
+            t: START,
+            skew: 0,
+            started: START,
+            saved: None,
+            wire: None,
+            calls: VecDeque::new(),
+            told: None,
+            known_foreign: 0,
+            was_strange: false,
+            clock_was_set: false,
+            calm: false,
+            stopped: false,
+            last_pause: 0,
+            fetches: VecDeque::new(),
+            resets: VecDeque::from([START]),
+            forced: Vec::new(),
+        }
+    }
+
+    fn now(&self) -> Now {
+        let steady = Duration::from_millis((self.t - self.started).unsigned_abs());
+        Now { steady, unix_ms: self.t + self.skew }
+    }
+
+    fn policy(&self) -> Policy {
+        Policy { source: self.source, configuration: self.configuration }
+    }
+
+    fn run(&mut self) {
+        for _ in 0..STEPS {
+            self.step();
+        }
+        self.recover();
+    }
+
+    fn mishap(&mut self, percent: i64) -> bool {
+        !self.calm && self.random.percent(percent)
+    }
+
+    fn step(&mut self) {
+        match self.random.below(100) {
+            0..45 => self.call(),
+            45..80 => {
+                let most = self.random.pick(&[50, 2 * SECOND, 40 * SECOND, 10 * MINUTE, 2 * HOUR]);
+                let until = self.t + self.random.below(most);
+                self.advance(until);
+            }
+            80..86 => {
+                let (ill, strange) =
+                    (self.random.pick(&ERRCODES), [0, -1, 1, 59, 61, i64::MIN, i64::MAX]);
+                let odd = self.random.pick(&strange);
+                self.wechat.mode = self.random.pick(&[
+                    Mode::Well,
+                    Mode::Well,
+                    Mode::Refusing(ill),
+                    Mode::Unreachable,
+                    Mode::Sick,
+                    Mode::Odd(odd),
+                ]);
+                self.wechat.rotates = self.random.pick(&[300, 200, 0]) * SECOND;
+                self.was_strange |= matches!(self.wechat.mode, Mode::Sick | Mode::Odd(_));
+            }
+            86..91 => self.wechat.interfere(self.t, self.source),
+            91..94 => self.restart(),
+            94..96 => {
+                self.skew = self.random.pick(&[0, HOUR, -HOUR]);
+                self.clock_was_set = true;
+            }
+            96..98 => self.operator(),
+            98 => {
+                self.configuration += 1;
+                self.reset();
+                self.engine.configure(self.policy());
+            }
+            _ => self.burst(),
+        }
+    }
+
+    /// Somebody has a call to make.
+    fn call(&mut self) {
+        let want = self.engine.wanted(self.now());
+        if let Some((generation, token)) = self.follow(want) {
+            let returns = self.t + self.random.below(5 * SECOND);
+            self.calls.push_back(Call { generation, token, returns });
+        }
+    }
+
+    /// Fifty calls at the same moment.
+    fn burst(&mut self) {
+        (0..50).for_each(|_| self.call());
+    }
+
+    /// Does what the engine says; the value, when it says to use it.
+    fn follow(&mut self, want: Want) -> Option<(u64, String)> {
+        match want {
+            Want::Use(generation) => {
+                let (told, token, dies) =
+                    self.told.clone().expect("a value that nobody handed out");
+                assert_eq!(generation, told, "not the newest value");
+                assert!(self.t < dies, "given out {} ms beyond its expiry", self.t - dies);
+                let value = self.engine.value(self.now()).expect("Use without a value");
+                assert_eq!(value.secret().expose(), token);
+                return Some((generation, token));
+            }
+            Want::Fetch(fetch) => self.send(fetch, false),
+            Want::Wait => assert!(self.wire.is_some(), "waits for nothing"),
+            Want::Refused(Why::Stopped) => assert!(self.stopped, "refused as stopped"),
+            Want::Refused(Why::Pausing(pause)) => {
+                assert!(pause > Duration::ZERO);
+                let most = if self.source == Source::Token { DAY } else { HOUR };
+                assert!(pause.as_millis() as i64 <= most, "pauses for {pause:?}");
+            }
+            Want::Refused(Why::Confirmed) => {}
+        }
+        None
+    }
+
+    fn send(&mut self, fetch: Fetch, asked_for: bool) {
+        let running = self.wire.as_ref().filter(|wire| !wire.dead);
+        assert!(running.is_none(), "two fetches at once");
+        if let Some(dead) = &self.wire {
+            assert!(self.t - dead.began >= 30 * SECOND, "a lost fetch given up early");
+        }
+        assert!(asked_for || !self.stopped, "a fetch after a stop");
+        self.count(fetch.force);
+        if fetch.force {
+            assert_eq!(self.source, Source::StableToken, "only stable_token knows force");
+            self.save();
+            if self.mishap(5) {
+                return self.restart();
+            }
+        }
+        let arrives = self.t + self.random.below(8 * SECOND);
+        self.wire = Some(Wire {
+            fetch,
+            began: self.t,
+            configuration: self.configuration,
+            arrives,
+            lands: arrives + self.random.below(8 * SECOND),
+            answer: None,
+            lost: self.mishap(8),
+            dead: self.mishap(2),
+        });
+    }
+
+    fn count(&mut self, force: bool) {
+        let t = self.t;
+        self.fetches.push_back(t);
+        self.fetches.retain(|at| t - at < HOUR);
+        self.resets.retain(|at| t - at < HOUR);
+        let most = STORM + PER_RESET * self.resets.len();
+        assert!(self.fetches.len() <= most, "{} fetches in an hour", self.fetches.len());
+        if force {
+            let closest = self.forced.last().map_or(i64::MAX, |last| t - last);
+            assert!(closest >= 30 * SECOND, "forced again after {closest} ms");
+            self.forced.push(t);
+            // A clock set forward while the process was down makes the past look older than it is.
+            let day = if self.clock_was_set { DAY - 2 * HOUR } else { DAY };
+            let within = self.forced.iter().filter(|at| t - **at < day).count();
+            assert!(within <= 20, "forced {within} times in a day");
+        }
+    }
+
+    /// Time passes, and with it everything that has its time.
+    fn advance(&mut self, until: i64) {
+        while self.t < until {
+            let mut next = until;
+            if let Some(due_in) = self.engine.due_in(self.now()) {
+                next = next.min(self.t + due_in.as_millis() as i64);
+            }
+            if let Some(wire) = self.wire.as_ref().filter(|wire| !wire.dead) {
+                next = next.min(if wire.answer.is_some() { wire.lands } else { wire.arrives });
+            }
+            next = self.calls.iter().map(|call| call.returns).fold(next, i64::min);
+            self.t = next.max(self.t);
+            self.tick();
+        }
+    }
+
+    fn tick(&mut self) {
+        if let Some(wire) =
+            self.wire.as_mut().filter(|wire| wire.answer.is_none() && wire.arrives <= self.t)
+        {
+            wire.answer = Some(self.wechat.ask(self.t, self.source, wire.fetch.force));
+        }
+        if let Some(wire) =
+            self.wire.take_if(|wire| !wire.dead && wire.answer.is_some() && wire.lands <= self.t)
+        {
+            self.land(wire);
+        }
+        while let Some(index) = self.calls.iter().position(|call| call.returns <= self.t) {
+            let call = self.calls.remove(index).expect("it was just found");
+            self.returned(&call);
+        }
+        let honest = self.engine.due_in(self.now());
+        let due = self.engine.due(self.now());
+        match due {
+            Some(fetch) => {
+                assert_eq!(honest, Some(Duration::ZERO), "due before its time");
+                if self.source != Source::Ticket {
+                    assert!(!fetch.force, "forced without a rejection");
+                }
+                self.send(fetch, false);
+            }
+            // The only other thing to do is to give up a lost fetch, and then it is not due yet.
+            None => {
+                let again = self.engine.due_in(self.now());
+                assert_ne!(again, Some(Duration::ZERO), "due, and yet nothing is done");
+            }
+        }
+    }
+
+    fn returned(&mut self, call: &Call) {
+        if self.source == Source::Ticket || self.wechat.accepts(self.t, &call.token) {
+            return;
+        }
+        let want = self.engine.rejected(self.now(), call.generation, 40001);
+        if let Want::Fetch(fetch) = want {
+            assert!(!fetch.force, "forced before it was asked for without");
+        }
+        if let Some((generation, token)) = self.follow(want) {
+            assert_ne!(generation, call.generation, "the value that was just rejected");
+            assert_ne!(token, call.token);
+        }
+    }
+
+    fn land(&mut self, wire: Wire) {
+        let answered = wire.answer.expect("it has landed");
+        let asked = if self.source == Source::Ticket { Asked::Ticket } else { Asked::Token };
+        let result = if wire.lost {
+            Err(Refusal::unanswered(asked, "no answer in time"))
+        } else {
+            answered.result
+        };
+        let issued = result.as_ref().ok().map(|Issued { value, expires_in_s }| {
+            (
+                value.expose().to_owned(),
+                wire.began.saturating_add((*expires_in_s).clamp(0, DAY / SECOND) * SECOND),
+            )
+        });
+        let refusal = result.as_ref().err().cloned();
+        let jitter = self.random.unit();
+        let outcome = self.engine.fetched(self.now(), wire.fetch.flight, result, jitter);
+        let stale = wire.configuration != self.configuration;
+        match (&outcome, refusal) {
+            (Outcome::Ignored, _) => {
+                let useless = issued.is_none_or(|(_, dies)| dies <= wire.began);
+                assert!(stale && useless, "an answer ignored");
+            }
+            (Outcome::Failed, Some(refusal)) => {
+                self.last_pause = match refusal.pause() {
+                    Pause::Stop => 0,
+                    Pause::For(pause) => (pause.as_millis() as i64 * 11 / 10).min(HOUR),
+                    Pause::Backoff => MINUTE,
+                };
+                self.stopped = refusal.pause() == Pause::Stop;
+            }
+            (Outcome::Failed, None) => {
+                let (_, dies) = issued.as_ref().expect("a value");
+                assert!(*dies <= wire.began, "a good value is no failure");
+                self.last_pause = MINUTE;
+            }
+            (Outcome::New | Outcome::Foreign | Outcome::Confirmed(_), None) => {
+                let (token, dies) = issued.expect("a value");
+                self.known(&outcome, token, dies);
+                if outcome == Outcome::Foreign {
+                    assert!(
+                        self.wechat.foreign > self.known_foreign || self.was_strange,
+                        "no other system has refreshed",
+                    );
+                }
+                self.known_foreign = answered.foreign;
+                self.stopped = false;
+                self.last_pause = MINUTE;
+            }
+            (outcome, refusal) => panic!("{outcome:?} for {refusal:?}"),
+        }
+        if self.mishap(2) {
+            return self.restart();
+        }
+        self.save();
+        if let Outcome::Confirmed(Some(force)) = outcome {
+            assert!(force.force);
+            self.send(force, false);
+        }
+    }
+
+    /// Keeps the books of what the engine was told.
+    fn known(&mut self, outcome: &Outcome, token: String, dies: i64) {
+        let before = self.told.take();
+        let generation = match (&before, outcome) {
+            (Some((generation, old, _)), Outcome::Confirmed(_)) => {
+                assert_eq!(*old, token, "confirmed, but another value");
+                *generation
+            }
+            (Some((generation, old, _)), _) => {
+                assert_ne!(*old, token, "new, but the same value");
+                generation + 1
+            }
+            (None, outcome) => {
+                assert_eq!(*outcome, Outcome::New);
+                self.engine.saved(self.now()).generation
+            }
+        };
+        self.told = Some((generation, token, dies));
+    }
+
+    fn save(&mut self) {
+        self.saved = Some((self.engine.saved(self.now()), self.stopped));
+    }
+
+    fn restart(&mut self) {
+        self.reset();
+        self.wire = None;
+        self.calls.clear();
+        self.t += self.random.pick(&[0, SECOND, 40 * SECOND, HOUR]);
+        self.started = self.t;
+        let Some((saved, stopped)) = self.saved.clone() else {
+            (self.engine, self.told, self.stopped) = (Engine::new(self.policy()), None, false);
+            return;
+        };
+        let same = saved.configuration == self.configuration;
+        self.engine = Engine::restore(self.policy(), self.now(), saved.clone(), self.random.unit());
+        self.stopped = stopped && same;
+        self.told = saved.value.map(|value| {
+            let dies = self.t
+                + self
+                    .engine
+                    .value(self.now())
+                    .map_or(Duration::ZERO, |value| value.life(self.now()))
+                    .as_millis() as i64;
+            assert!(
+                dies - self.t <= (value.expires - value.confirmed).max(0),
+                "a restored value lives longer"
+            );
+            (saved.generation, value.secret.expose().to_owned(), dies)
+        });
+        assert!(
+            self.engine
+                .value(self.now())
+                .is_none_or(|value| value.generation() == saved.generation)
+        );
+    }
+
+    fn operator(&mut self) {
+        self.reset();
+        self.stopped = false;
+        match self.engine.operator(self.now()) {
+            Want::Fetch(fetch) => self.send(fetch, true),
+            Want::Wait => assert!(self.wire.is_some()),
+            other => panic!("an operator asks at once, not {other:?}"),
+        }
+    }
+
+    /// What the past held up is allowed to happen again.
+    fn reset(&mut self) {
+        self.stopped = false;
+        self.resets.push_back(self.t);
+    }
+
+    /// All is well again: soon there is a value that works, and it stays.
+    fn recover(&mut self) {
+        self.calm = true;
+        self.wechat.mode = Mode::Well;
+        self.wechat.rotates = 300 * SECOND;
+        // What is on its way may bring an error yet.
+        self.advance(self.t + 31 * SECOND);
+        if self.stopped {
+            self.operator();
+        }
+        // Errors last as their class says, rejections a minute, held values half a minute, lost fetches as long.
+        let limit = self.t + self.last_pause + 4 * MINUTE;
+        loop {
+            self.call();
+            self.advance(self.t + SECOND);
+            if self.stopped {
+                self.operator();
+            }
+            let value =
+                self.engine.value(self.now()).map(|value| value.secret().expose().to_owned());
+            if value.is_some_and(|token| {
+                self.source == Source::Ticket || self.wechat.accepts(self.t, &token)
+            }) && self.engine.status(self.now()).state == super::super::State::Ok
+            {
+                return;
+            }
+            assert!(
+                self.t < limit,
+                "no recovery within {} s: {:?}",
+                (limit - self.t) / SECOND,
+                self.engine.status(self.now())
+            );
+        }
+    }
+}
+
+/// Runs schedules; says of one that fails which it was.
+fn run(source: Source, seeds: std::ops::Range<u64>) {
+    for seed in seeds {
+        let run = std::panic::AssertUnwindSafe(|| Schedule::new(seed, source).run());
+        if let Err(panic) = std::panic::catch_unwind(run) {
+            eprintln!("{source:?}, seed {seed}");
+            std::panic::resume_unwind(panic);
+        }
+    }
+}
+
+#[test]
+fn stable_tokens_hold_under_every_schedule() {
+    run(Source::StableToken, 0..3000);
+}
+
+#[test]
+fn tokens_hold_under_every_schedule() {
+    run(Source::Token, 0..2000);
+}
+
+#[test]
+fn tickets_hold_under_every_schedule() {
+    run(Source::Ticket, 0..1000);
+}
