@@ -60,7 +60,6 @@ pub const CONNECT_SHARE: Duration = Duration::from_millis(250);
 /// After a failed lookup, or when no address takes a connection, the next lookup waits this long.
 pub const DNS_PAUSE: Duration = Duration::from_secs(1);
 
-<<<<<<< HEAD
 // --- WeChat's servers ------------------------------------------------------------------------------------------
 
 /// A connection to one of WeChat's servers, TLS and egress proxy included.
@@ -141,7 +140,7 @@ pub const STORE_REOPEN: Duration = Duration::from_secs(1);
 pub const STORE_WAL_PAGES: i64 = 1_000;
 /// How long a token is known after it was replaced: calls are routed by it.
 pub const REPLACED_TOKEN: Duration = Duration::from_secs(24 * 60 * 60);
-=======
+
 // --- tokens and tickets ----------------------------------------------------------------------------------------
 
 /// A longer life than this is not believed; WeChat's is 7200 s.
@@ -173,7 +172,6 @@ pub const REACTIVE_PEACE: Duration = Duration::from_secs(120);
 pub const REPLACED_KEPT: Duration = Duration::from_secs(24 * 3600);
 /// Replaced tokens an account remembers; the oldest go first.
 pub const REPLACED_ENTRIES: usize = 256;
->>>>>>> engine
 
 // --- what operators see ----------------------------------------------------------------------------------------
 

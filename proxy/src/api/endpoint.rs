@@ -4,13 +4,15 @@ use super::record::Record;
 use super::refusal::Refusal;
 use super::{Ended, identify, jssdk};
 use crate::account::Account;
+use crate::callback::unix_now_s;
 use crate::connection::Arrival;
-use crate::credential::Credential;
+use crate::credential::{self, Kind};
 use crate::edge::Edge;
 use http::Method;
 use pingora::protocols::http::ServerSession;
 use serde_json::{Value, json};
 use std::sync::Arc;
+use wxedge_wechat::api::jssdk::signature;
 use wxedge_wechat::api::query;
 use wxedge_wechat::api::route::{Local, Route};
 use wxedge_wechat::api::target::Target;
@@ -48,15 +50,15 @@ pub async fn answer(
             json!({"access_token": token, "expires_in": expires_in})
         }
         ["ticket", kind @ ("jsapi" | "wx_card")] => {
-            let (ticket, expires_in) = value(&account, kind).await?;
+            let (ticket, expires_in) = value(&account, ticket_kind(kind)).await?;
             json!({"ticket": ticket, "expires_in": expires_in})
         }
         ["jssdk"] => {
             let url = query::value(target.query().unwrap_or_default(), "url");
             let url = url.ok_or(Refusal::bad_request("url=<percent-encoded page> is missing"))?;
-            let page = jssdk::page(&url, &account.config.jssdk_hosts).map_err(jssdk_refusal)?;
-            let (ticket, _) = value(&account, "jsapi").await?;
-            jssdk::configuration(&account.config.appid, &ticket, &page)
+            let page = jssdk::page(&url, &account.config.jssdk_hosts).map_err(|refused| Refusal::forbidden(refused.to_string()))?;
+            let (ticket, _) = value(&account, Kind::Jsapi).await?;
+            configuration(&account.config.appid, &ticket, page)
         }
         _ => return Err(Refusal::not_found("there is no such endpoint")),
     };
@@ -70,7 +72,7 @@ pub async fn answer(
 pub async fn ticket(account: &Account, target: &Target<'_>) -> Result<Option<Value>, Refusal> {
     let kind = query::value(target.query().unwrap_or_default(), "type");
     let Some(kind @ ("jsapi" | "wx_card")) = kind.as_deref() else { return Ok(None) };
-    let (ticket, expires_in) = value(account, kind).await?;
+    let (ticket, expires_in) = value(account, ticket_kind(kind)).await?;
     Ok(Some(json!({"errcode": 0, "errmsg": "ok", "ticket": ticket, "expires_in": expires_in})))
 }
 
@@ -79,24 +81,33 @@ pub async fn ticket(account: &Account, target: &Target<'_>) -> Result<Option<Val
 /// # Errors
 /// Why there is none.
 pub async fn access_token(account: &Account) -> Result<(String, u64), Refusal> {
-    value(account, "access_token").await
+    value(account, Kind::AccessToken).await
 }
 
-async fn value(account: &Account, kind: &str) -> Result<(String, u64), Refusal> {
+fn ticket_kind(name: &str) -> Kind {
+    if name == Kind::WxCard.name() { Kind::WxCard } else { Kind::Jsapi }
+}
+
+async fn value(account: &Account, kind: Kind) -> Result<(String, u64), Refusal> {
     let name = &account.config.name;
     let credentials = account.credentials.as_ref().ok_or_else(|| {
         Refusal::unavailable(format!("accounts.{name} has no `secret`, so there is no token"))
     })?;
-    let credential: &Arc<Credential> = match kind {
-        "jsapi" => &credentials.jsapi,
-        "wx_card" => &credentials.wx_card,
-        _ => &credentials.access_token,
-    };
-    let value = credential.get().await;
-    let value = value.map_err(|missing| Refusal::unavailable(format!("no {kind}: {missing}")))?;
-    Ok((value.expose().to_owned(), value.expires_in_s()))
+    let value = credentials.of(kind).get().await;
+    let missing = |missing| Refusal::unavailable(format!("no {}: {missing}", kind.name()));
+    let value = value.map_err(missing)?;
+    Ok((value.secret().expose().to_owned(), value.life(credential::now()).as_secs()))
 }
 
-fn jssdk_refusal(reason: jssdk::Refused) -> Refusal {
-    Refusal::forbidden(reason.to_string())
+/// What a page gives to `wx.config`.
+fn configuration(appid: &str, ticket: &str, page: &str) -> Value {
+    let timestamp = unix_now_s();
+    let nonce = format!("{:016x}", rand::random::<u64>());
+    let signature = signature(ticket, &nonce, &timestamp.to_string(), page);
+    json!({
+        "appId": appid,
+        "timestamp": timestamp,
+        "nonceStr": nonce,
+        "signature": signature.to_string(),
+    })
 }

@@ -18,8 +18,8 @@ use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
 use std::sync::Arc;
 use wxedge_wechat::api::errcode;
-use wxedge_wechat::api::query;
-use wxedge_wechat::api::route::{self, Credential};
+use wxedge_wechat::api::query::Inject;
+use wxedge_wechat::api::route::{ApiPath, Credential};
 use wxedge_wechat::api::target::Target;
 
 /// A call that is let through.
@@ -32,6 +32,8 @@ pub struct Call<'a> {
     pub credential: Credential,
     /// Where it goes, without the account.
     pub target: &'a Target<'a>,
+    /// Its path, as the tables know it.
+    pub path: &'a ApiPath<'a>,
 }
 
 /// What WeChat answered.
@@ -92,7 +94,7 @@ impl Call<'_> {
             } else if said.errcode == errcode::BUSY
                 && busy < limits::API_BUSY_REPEATS
                 && body.again().is_some()
-                && route::is_idempotent(session.req_header().method.as_str(), &self.target.decoded_path())
+                && self.path.is_idempotent(session.req_header().method.as_str())
             {
                 let pause = limits::API_BUSY_PAUSE * 2u32.pow(busy);
                 tokio::time::sleep(pause.mul_f64(rand::random_range(0.5..1.0))).await;
@@ -119,16 +121,17 @@ impl Call<'_> {
     fn target_with(&self, credentials: &Credentials, token: Option<&Value>) -> String {
         let appid = self.account.config.appid.as_str();
         let secret = credentials.secret();
-        match (self.credential, token) {
-            (Credential::AccessToken, Some(token)) => {
-                query::with(self.target, &[("access_token", token.expose())])
+        let inject = match (self.credential, token) {
+            (Credential::AccessToken, token) => {
+                Inject::AccessToken(token.map_or("", |token| token.secret().expose()))
             }
             (Credential::AppidAndSecret, _) => {
-                query::with(self.target, &[("appid", appid), ("secret", secret.expose())])
+                Inject::AppidAndSecret { appid, secret: secret.expose() }
             }
-            (Credential::Appid, _) => query::with(self.target, &[("appid", appid)]),
-            (Credential::AsSent | Credential::AccessToken, _) => self.target.to_string(),
-        }
+            (Credential::Appid, _) => Inject::Appid(appid),
+            (Credential::AsSent, _) => Inject::AsSent,
+        };
+        inject.rewrite(self.target)
     }
 
     /// One request and its answer.

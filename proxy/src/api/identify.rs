@@ -3,6 +3,7 @@
 use super::caller::Caller;
 use super::edge_token::{self, Bearer};
 use super::refusal::Refusal;
+use crate::callback::unix_now_s;
 use crate::edge::Edge;
 use http::header;
 use pingora::protocols::http::ServerSession;
@@ -27,7 +28,7 @@ pub fn identify(
     let header = authorization(session);
     let token = header.filter(|text| edge_token::looks_like(text));
     let token = token.or(carried.as_deref().filter(|text| edge_token::looks_like(text)));
-    let bearer = token.map(|token| edge.edge_tokens.read(token, crate::callback::unix_now_s()));
+    let bearer = token.map(|token| edge.edge_tokens.read(token, unix_now_s().unsigned_abs()));
     let bearer = bearer
         .transpose()
         .map_err(|_invalid| Refusal::unauthorized("the edge token is not valid, or no longer"))?;
@@ -56,7 +57,7 @@ pub fn identify(
         Some(bearer) => Some(
             state
                 .clients
-                .by_name(&bearer.client)
+                .by_name(bearer.client())
                 .ok_or(Refusal::unauthorized("the edge token is of a client that is gone"))?,
         ),
     };

@@ -23,12 +23,12 @@ pub fn account(
 ) -> Result<Arc<Account>, Refusal> {
     if let Some(bearer) = bearer {
         return match named {
-            Some(named) if named.config.name != bearer.account => {
+            Some(named) if named.config.name != bearer.account() => {
                 Err(Refusal::forbidden("the edge token is for another account"))
             }
             Some(named) => Ok(named),
             None => edge
-                .account(&bearer.account)
+                .account(bearer.account())
                 .ok_or(Refusal::not_found("the account of the edge token is gone")),
         };
     }

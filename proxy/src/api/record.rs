@@ -22,8 +22,10 @@ pub struct Record {
     pub account: String,
     /// The path, if it is a known one, else `other`.
     pub api: &'static str,
-    /// WeChat's, or the edge's own.
+    /// WeChat's.
     pub errcode: Option<i64>,
+    /// The edge's own.
+    pub own_errcode: Option<i64>,
     /// WeChat's id of the call, which its support asks for.
     pub wechat_rid: Option<String>,
     /// Requests that went to WeChat.
@@ -63,6 +65,7 @@ impl Record {
             account: String::new(),
             api: "other",
             errcode: None,
+            own_errcode: None,
             wechat_rid: None,
             attempts: 0,
             finished: false,
@@ -91,7 +94,7 @@ impl Record {
             account: &self.account,
             api: self.api,
             result: outcome.label(),
-            errcode: self.errcode,
+            errcode: self.errcode.or(self.own_errcode),
             rid: self.wechat_rid.as_deref(),
             attempts: self.attempts,
             source: self.peer,

@@ -4,7 +4,7 @@
 use super::caller::Caller;
 use super::record::Record;
 use super::refusal::Refusal;
-use super::{Ended, Stop, identify};
+use super::{Ended, Stop, edge_token, identify};
 use crate::account::Account;
 use crate::callback::unix_now_s;
 use crate::connection::Arrival;
@@ -49,8 +49,8 @@ pub async fn answer(
         Caller::Anyone => super::endpoint::access_token(&account).await?,
         Caller::Client(client) => {
             let names = (&client.config.name, &account.config.name);
-            let token = edge.edge_tokens.issue(names.0, names.1, unix_now_s());
-            (token, limits::EDGE_TOKEN_EXPIRES_IN.as_secs())
+            let token = edge.edge_tokens.issue(names.0, names.1, unix_now_s().unsigned_abs());
+            (token, edge_token::EXPIRES_IN_S)
         }
     };
     Ok(Ended::Own(json!({"access_token": token, "expires_in": expires_in})))

@@ -5,6 +5,7 @@ use std::fmt;
 use base64::Engine;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use serde::{Deserialize, Deserializer, Serializer};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
@@ -23,9 +24,24 @@ impl Secret {
         &self.0
     }
 
+    /// For `serialize_with`, in the one place that writes it down.
+    ///
+    /// # Errors
+    /// The serializer's.
+    pub fn expose_to<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+
     /// Whether `candidate` is this secret, in a time that depends on the lengths only.
     pub fn matches(&self, candidate: &[u8]) -> bool {
         self.0.as_bytes().ct_eq(candidate).into()
+    }
+}
+
+/// Read from JSON; written only by who says so ([`Secret::expose_to`]).
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Secret, D::Error> {
+        String::deserialize(deserializer).map(Secret::new)
     }
 }
 

@@ -1,4 +1,3 @@
-<<<<<<< HEAD
 //! The credentials of an account: its access token and its tickets, fetched by one, read by all.
 //!
 //! [`engine`] decides, without I/O. Here stands what it needs around it: who asks waits here, fetches are carried out here
@@ -211,6 +210,11 @@ impl Credential {
         }
     }
 
+    /// The value there is, also one that is about to expire; nobody is asked.
+    pub fn value(&self) -> Option<Arc<Value>> {
+        self.value.load_full()
+    }
+
     /// Whether `value` is the value there is, or was replaced within the last 24 h.
     pub fn knows(&self, value: &str) -> bool {
         let digest = Digest::of(value);
@@ -364,8 +368,3 @@ pub fn now() -> Now {
     let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Now { steady, unix_ms: i64::try_from(unix.as_millis()).unwrap_or(i64::MAX) }
 }
-=======
-//! What the edge calls WeChat with: access tokens and tickets.
-
-pub mod engine;
->>>>>>> engine

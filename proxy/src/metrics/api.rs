@@ -1,6 +1,6 @@
 //! The series of the API path and of the credentials.
 
-use super::{add, counters, gauges};
+use super::{add, counters};
 use crate::api::outcome::Outcome;
 use crate::credential::Kind;
 use crate::credential::engine::Outcome as Refresh;

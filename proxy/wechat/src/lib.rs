@@ -14,7 +14,6 @@
 //! | [`crypto`] | who knows the EncodingAESKey, and what did they say? |
 //! | [`message`] | what is it, whom is it from, have we seen it, how does the app get it? |
 //! | [`reply`] | what did the app answer, and what does WeChat get? |
-//! | [`api`] | what does an answer of WeChat's API say? |
 //! | [`push`] | WeChat's own side of all this, for tests and `wxedge send` |
 //!
 //! [`api`] is the other direction: what an app asks of WeChat.

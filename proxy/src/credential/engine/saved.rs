@@ -9,10 +9,11 @@ use super::value::{Digest, Value};
 use super::{Engine, Policy, Source, backoff};
 use crate::config::Secret;
 use crate::limits;
+use serde::{Deserialize, Serialize};
 use wxedge_wechat::api::errcode::{Answer, Refusal};
 
 /// What to keep. Times are Unix milliseconds.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Saved {
     /// Of which configuration; see [`Policy::configuration`].
     pub configuration: u64,
@@ -33,9 +34,10 @@ pub struct Saved {
 }
 
 /// The value in [`Saved`].
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SavedValue {
     /// The token or ticket.
+    #[serde(serialize_with = "Secret::expose_to")]
     pub secret: Secret,
     /// When it was first handed out.
     pub fetched: i64,

@@ -3,6 +3,7 @@
 use super::clock::{Moment, Now};
 use crate::config::Secret;
 use crate::limits;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -21,7 +22,7 @@ pub struct Value {
 }
 
 /// The SHA-256 of a token, to know it again.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Digest([u8; 32]);
 
 crate::opaque!(Digest);
