@@ -153,7 +153,10 @@ async fn fill_up(dir: &std::path::Path) {
     }
     let tried = Arc::new(AtomicBool::new(false));
     let trying = tried.clone();
-    let write = store.write(move |_| Ok(trying.store(true, Ordering::Relaxed)));
+    let write = store.write(move |_| {
+        trying.store(true, Ordering::Relaxed);
+        Ok(())
+    });
     write.await.unwrap_err();
     assert!(!tried.load(Ordering::Relaxed), "a file that takes no write is not trusted again");
     setrlimit(Resource::RLIMIT_FSIZE, soft, hard).unwrap();
