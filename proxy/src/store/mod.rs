@@ -1,9 +1,9 @@
 //! The embedded store: what must survive a restart, in one SQLite file that only its owner may read.
 //!
-//! One thread owns the only connection that writes ([`writer`]). Writes wait for it in a bounded queue; it takes what
+//! One thread owns the only connection that writes (`writer.rs`). Writes wait for it in a bounded queue; it takes what
 //! waits, commits that as one transaction with one sync of the disk, and then tells everybody how it ended. What is
-//! kept, and the SQL for it, stands in [`credentials`], [`counters`] and [`values`]; how the file is opened in
-//! [`database`], its tables in [`schema`].
+//! kept, and the SQL for it, stands in `credentials.rs`, `counters.rs` and `values.rs`; how the file is opened in
+//! `database.rs`, its tables in `schema.rs`.
 
 mod counters;
 mod credentials;

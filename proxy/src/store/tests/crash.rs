@@ -9,6 +9,8 @@ use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Lines, Write};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use wxedge_tests::folder::Folder;
 
 /// Says to the process that it is the other one, and where the store is.
@@ -149,6 +151,14 @@ async fn fill_up(dir: &std::path::Path) {
         assert!(!store.is_writable());
         assert_eq!(store.value("before"), Ok(Some(vec![1])), "it can still be read");
     }
+    let tried = Arc::new(AtomicBool::new(false));
+    let trying = tried.clone();
+    let write = store.write(move |_| {
+        trying.store(true, Ordering::Relaxed);
+        Ok(())
+    });
+    write.await.unwrap_err();
+    assert!(!tried.load(Ordering::Relaxed), "a file that takes no write is not trusted again");
     setrlimit(Resource::RLIMIT_FSIZE, soft, hard).unwrap();
     store.set_value("after", vec![3]).await.unwrap();
     assert!(store.is_writable());
