@@ -1,7 +1,7 @@
 //! The edge: its accounts, what they share, and the way in, for our own listener and for a host's Pingora server.
 
 use crate::account::{Account, Shared};
-use crate::api;
+use crate::api::{self, quota};
 use crate::api::budget::Budgets;
 use crate::api::caller::Clients;
 use crate::api::copy::Copies;
@@ -196,6 +196,21 @@ impl Edge {
         self.state.load().accounts.get(name).cloned()
     }
 
+    async fn write_down(&self, counters: Vec<store::Counter>) {
+        if let Err(error) = self.store.set_counters(counters).await {
+            log::error!("the daily budgets could not be saved: {error}");
+        }
+    }
+
+    /// Writes down what was counted since the last second, and closes the store. At the end of the process.
+    pub async fn close(&self) {
+        let unwritten = self.state.load().budgets.unwritten();
+        if !unwritten.is_empty() {
+            self.write_down(unwritten).await;
+        }
+        self.store.close();
+    }
+
     /// All metrics as text.
     pub fn render_metrics(&self) -> String {
         let remembered =
@@ -212,10 +227,10 @@ impl Edge {
         let arrival = Edge::arrival(session);
         // HTTP/2 has no raw header, and its framing is not ours to judge.
         if !session.is_http2() && framing::check(&session.to_h1_raw()).is_err() {
-            self.unrouted(400, "framing", arrival.peer);
+            let refusal = self.unrouted(400, "framing", arrival.peer);
             session.set_keepalive(None);
             // The sender may be gone; there is nobody else to tell.
-            let _gone = Response::empty(400).write(session).await;
+            let _gone = refusal.write(session).await;
         } else {
             self.callback(&account, session, arrival).await;
         }
@@ -274,8 +289,19 @@ impl Edge {
         self.log.add(|log| log.extend(line.to_string().bytes()));
     }
 
-    /// Once a second: forgets what is old, tells the readers of the event stream what happened.
-    pub fn tick(&self, before: &mut Summaries) {
+    /// Once a second: forgets what is old, fetches what is due, writes down what was counted, tells the readers of the event
+    /// stream what happened. Within a tokio runtime.
+    pub fn tick(self: &Arc<Self>, before: &mut Summaries) {
+        let state = self.state.load_full();
+        if state.accounts.values().any(|account| account.credentials.is_some()) {
+            state.bases.probe();
+        }
+        quota::upkeep(self, &state.budgets);
+        let unwritten = state.budgets.unwritten();
+        if !unwritten.is_empty() {
+            let edge = self.clone();
+            tokio::spawn(async move { edge.write_down(unwritten).await });
+        }
         let accounts = self.accounts();
         before.0.retain(|name, _| accounts.iter().any(|account| account.config.name == *name));
         for account in accounts {
@@ -288,15 +314,18 @@ impl Edge {
 }
 
 /// For a host: the edge's upkeep, once a second.
+#[derive(Debug)]
+pub struct Upkeep(pub Arc<Edge>);
+
 #[async_trait]
-impl BackgroundService for Edge {
+impl BackgroundService for Upkeep {
     async fn start(&self, mut shutdown: ShutdownWatch) {
         let mut second = tokio::time::interval(Duration::from_secs(1));
         let mut summaries = Summaries::default();
         loop {
             tokio::select! {
-                _ = second.tick() => self.tick(&mut summaries),
-                _ = shutdown.changed() => return,
+                _ = second.tick() => self.0.tick(&mut summaries),
+                _ = shutdown.changed() => return self.0.close().await,
             }
         }
     }
@@ -310,8 +339,9 @@ impl App for Edge {
         }
     }
 
-    fn unrouted(&self, status: u16, reason: &'static str, peer: IpAddr) {
+    fn unrouted(&self, status: u16, reason: &'static str, peer: IpAddr) -> Response {
         self.unrouted_line(status, reason, peer, None);
+        Response::empty(status)
     }
 }
 

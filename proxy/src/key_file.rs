@@ -9,7 +9,7 @@ use std::path::Path;
 ///
 /// # Errors
 /// When it can neither be read nor written.
-pub fn open(folder: &Path, name: &str) -> io::Result<[u8; 32]> {
+pub(crate) fn open(folder: &Path, name: &str) -> io::Result<[u8; 32]> {
     match read(folder, name) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         read => return read,
@@ -28,7 +28,7 @@ pub fn open(folder: &Path, name: &str) -> io::Result<[u8; 32]> {
 ///
 /// # Errors
 /// When there is none, or it cannot be read.
-pub fn read(folder: &Path, name: &str) -> io::Result<[u8; 32]> {
+pub(crate) fn read(folder: &Path, name: &str) -> io::Result<[u8; 32]> {
     let path = folder.join(name);
     let mut key = [0; 32];
     std::fs::File::open(&path)?.read_exact(&mut key).map_err(|error| match error.kind() {

@@ -107,6 +107,8 @@ pub const API_BUSY_PAUSE: Duration = Duration::from_secs(1);
 pub const API_LAST_WORDS: Duration = Duration::from_secs(1);
 /// The body of a request for a token, in bytes.
 pub const API_TOKEN_REQUEST_BYTES: usize = 16 * 1024;
+/// The body of an operator's request, in bytes.
+pub const ADMIN_BODY_BYTES: usize = 16 * 1024;
 /// `rate_per_second` counts in intervals of this length.
 pub const RATE_INTERVAL: Duration = Duration::from_secs(1);
 /// How long a caller waits for a token or ticket that is being fetched.
@@ -138,8 +140,6 @@ pub const STORE_LOCKED: Duration = Duration::from_secs(1);
 pub const STORE_REOPEN: Duration = Duration::from_secs(1);
 /// Pages of 4 KiB in the write-ahead log that are then moved into the database.
 pub const STORE_WAL_PAGES: i64 = 1_000;
-/// How long a token is known after it was replaced: calls are routed by it.
-pub const REPLACED_TOKEN: Duration = Duration::from_secs(24 * 60 * 60);
 
 // --- tokens and tickets ----------------------------------------------------------------------------------------
 

@@ -1,6 +1,7 @@
 //! The wiring: what is started in which order, and how it ends.
 
 use crate::admin::Admin;
+use crate::api::Api;
 use crate::config::{Config, Tls};
 use crate::connection::App;
 use crate::edge::{Edge, Summaries};
@@ -60,6 +61,7 @@ pub fn run(path: &Path, upgrade: bool) -> ExitCode {
     match start(path, config) {
         Ok((server, signals, edge)) => {
             server.run(RunArgs { shutdown_signal: Box::new(signals) });
+            close(&edge);
             edge.log.flush();
             process_log::flush();
             ExitCode::SUCCESS
@@ -68,6 +70,14 @@ pub fn run(path: &Path, upgrade: bool) -> ExitCode {
             process_log::say(&format!("wxedge cannot start: {error}"));
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Writes down what is only in memory. Pingora's runtimes are gone by now.
+fn close(edge: &Edge) {
+    match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(edge.close()),
+        Err(error) => log::error!("the last counts are lost: {error}"),
     }
 }
 
@@ -95,8 +105,11 @@ fn start(path: &Path, config: Config) -> Result<(Server, Signals, Arc<Edge>), St
     let admin = Arc::new(Admin::new(edge.clone(), ready.clone(), draining.clone()));
     let mut certificates = Certificates::default();
     let callback = certificates.listener("callback", &edge, edge.clone(), &draining)?;
+    let api = Arc::new(Api(edge.clone()));
+    let api_listener = certificates.listener("api", &edge, api, &draining)?;
     let admin_listener = certificates.listener("admin", &edge, admin.clone(), &undrained)?;
-    announce(path, &config, callback.address(), admin_listener.address());
+    let addresses = [callback.address(), api_listener.address(), admin_listener.address()];
+    announce(path, &config, addresses);
 
     let mut conf = ServerConf {
         threads: config.runtime.threads,
@@ -109,6 +122,7 @@ fn start(path: &Path, config: Config) -> Result<(Server, Signals, Arc<Edge>), St
     conf.graceful_shutdown_timeout_seconds = Some(0);
     let mut server = Server::new_with_opt_and_conf(None, conf);
     server.add_service(callback);
+    server.add_service(api_listener);
     server.add_service(admin_listener);
     let upkeep = Upkeep {
         path: path.to_owned(),
@@ -156,7 +170,7 @@ impl Certificates {
             exempt,
             edge.metrics.connections(name),
         );
-        let threads = if name == "callback" { config.runtime.threads } else { 1 };
+        let threads = if name == "admin" { 1 } else { config.runtime.threads };
         Listener::bind(name, address, acceptor, admission, draining.clone(), threads, app)
             .map_err(|error| format!("listen.{name} = {address}: {error}").into())
     }
@@ -180,17 +194,19 @@ impl Certificates {
 fn listen<'a>(config: &'a Config, name: &str) -> (SocketAddr, Option<&'a Tls>) {
     match name {
         "callback" => (config.listen.callback, config.listen.callback_tls.as_ref()),
+        "api" => (config.listen.api, config.listen.api_tls.as_ref()),
         _ => (config.listen.admin, config.listen.admin_tls.as_ref()),
     }
 }
 
 /// Tells a person where things are, and what to try.
-fn announce(path: &Path, config: &Config, callback: SocketAddr, admin: SocketAddr) {
+fn announce(path: &Path, config: &Config, [callback, api, admin]: [SocketAddr; 3]) {
     let scheme = |tls: &Option<Tls>| if tls.is_some() { "https" } else { "http" };
     let mut text = format!(
-        "wxedge {} listens\n  for WeChat  {}://{callback}\n  for you     {}://{admin}/v1/status\n",
+        "wxedge {} listens\n  for WeChat  {}://{callback}\n  for apps    {}://{api}\n  for you     {}://{admin}/v1/status\n",
         env!("CARGO_PKG_VERSION"),
         scheme(&config.listen.callback_tls),
+        scheme(&config.listen.api_tls),
         scheme(&config.listen.admin_tls),
     );
     for (name, account) in &config.accounts {
@@ -316,7 +332,8 @@ impl Signals {
     async fn drained(&self) {
         let busy = || {
             let calls = self.edge.accounts().iter().any(|account| account.in_flight.all() > 0);
-            calls || self.edge.metrics.connections("callback").get() > 0
+            let open = |listener| self.edge.metrics.connections(listener).get() > 0;
+            calls || open("callback") || open("api")
         };
         while busy() {
             tokio::time::sleep(limits::DRAIN_POLL).await;

@@ -1,6 +1,7 @@
 //! Daily budgets: how often a client has called an API today, in Beijing's day, as WeChat counts.
 
 use crate::config::{self, Budget};
+use crate::limits;
 use crate::store::Counter;
 use chrono::{DateTime, NaiveDate, NaiveTime};
 use std::collections::{BTreeMap, HashMap};
@@ -72,13 +73,15 @@ pub struct Used {
     pub calls: u64,
     /// What WeChat itself allows the account a day, if that is known.
     pub quota: Option<u64>,
+    /// When WeChat was asked for that, in Unix seconds.
+    asked_s: i64,
     /// Changed since it was written down.
     dirty: bool,
 }
 
 impl Default for Used {
     fn default() -> Self {
-        Used { day: i64::MIN, calls: 0, quota: None, dirty: false }
+        Used { day: i64::MIN, calls: 0, quota: None, asked_s: 0, dirty: false }
     }
 }
 
@@ -182,6 +185,16 @@ impl Count {
         if self.enforced { self.limit } else { self.today(now_s).quota.unwrap_or(self.limit) }
     }
 
+    /// Whether WeChat's own quota is to be asked for. Who is told so asks.
+    pub fn is_quota_due(&self, now_s: i64) -> bool {
+        let mut used = self.today(now_s);
+        let due = used.calls > 0 && now_s - used.asked_s >= limits::QUOTA_REFRESH.as_secs() as i64;
+        if due {
+            used.asked_s = now_s;
+        }
+        due
+    }
+
     /// WeChat allows the account so many calls a day.
     pub fn learn(&self, now_s: i64, quota: u64) {
         self.today(now_s).quota = Some(quota);
@@ -191,7 +204,7 @@ impl Count {
     pub fn restore(&self, day: i64, calls: u64) {
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         if used.day < day {
-            *used = Used { day, calls, quota: None, dirty: false };
+            *used = Used { day, calls, ..Used::default() };
         }
     }
 
@@ -206,7 +219,7 @@ impl Count {
         let today = beijing_day(now_s);
         // A clock that is set back gives nobody a second day.
         if used.day < today {
-            *used = Used { day: today, calls: 0, quota: used.quota, dirty: true };
+            *used = Used { day: today, calls: 0, dirty: true, ..*used };
         }
         used
     }

@@ -13,6 +13,7 @@ pub mod inspect;
 pub mod jssdk;
 pub mod outcome;
 pub mod place;
+pub mod quota;
 pub mod record;
 pub mod refusal;
 pub mod reply;
@@ -20,7 +21,7 @@ pub mod token;
 
 use crate::api_base::Failure;
 use crate::callback::unix_now_s;
-use crate::connection::{Arrival, origin};
+use crate::connection::{App, Arrival, Response, origin};
 use crate::edge::Edge;
 use budget::Left;
 use caller::Caller;
@@ -31,9 +32,30 @@ use pingora::protocols::http::ServerSession;
 use record::Record;
 use refusal::Refusal;
 use serde_json::Value;
+use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Instant;
 use wxedge_wechat::api::route::{ApiPath, Local, Route};
 use wxedge_wechat::api::target::Target;
+
+/// What serves the API listener.
+#[derive(Debug)]
+pub struct Api(pub Arc<Edge>);
+
+impl App for Api {
+    async fn respond(self: &Arc<Self>, session: &mut ServerSession, arrival: Arrival) {
+        handle(&self.0, session, arrival).await;
+    }
+
+    fn unrouted(&self, status: u16, reason: &'static str, peer: IpAddr) -> Response {
+        let mut record = Record::begin(&self.0, Instant::now(), peer);
+        let refusal = Refusal::bad_request(format!("the request is not well formed ({reason})"));
+        record.own_errcode = Some(refusal.errcode());
+        let body = refusal.body(&record.rid);
+        record.finish(refusal.outcome());
+        Response { content_type: refusal::CONTENT_TYPE, ..Response::text(status, body) }
+    }
+}
 
 /// Handles one call: every stage in order, one answer, one outcome.
 pub async fn handle(edge: &Arc<Edge>, session: &mut ServerSession, arrival: Arrival) {

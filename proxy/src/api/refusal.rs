@@ -8,6 +8,9 @@ use std::borrow::Cow;
 
 use super::outcome::Outcome;
 
+/// The media type of what the edge itself says.
+pub const CONTENT_TYPE: &str = "application/json; charset=utf-8";
+
 /// An answer that does not come from WeChat, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
@@ -89,18 +92,22 @@ impl Refusal {
         self.errcode
     }
 
-    /// The head and body of the answer.
+    /// The body of the answer. `rid` names the call in the edge's log.
+    pub fn body(&self, rid: &str) -> String {
+        let errmsg = format!("wxedge: {}", self.message);
+        json!({"errcode": self.errcode, "errmsg": errmsg, "rid": rid}).to_string()
+    }
+
+    /// The head of the answer.
     ///
     /// # Errors
     /// Never: all of it is ASCII.
-    pub fn answer(&self, rid: &str) -> pingora::Result<(ResponseHeader, String)> {
-        let errmsg = format!("wxedge: {}", self.message);
-        let body = json!({"errcode": self.errcode, "errmsg": errmsg, "rid": rid}).to_string();
+    pub fn head(&self) -> pingora::Result<ResponseHeader> {
         let mut head = ResponseHeader::build(self.status, Some(5))?;
-        head.insert_header(header::CONTENT_TYPE, "application/json; charset=utf-8")?;
+        head.insert_header(header::CONTENT_TYPE, CONTENT_TYPE)?;
         if self.status == 429 {
             head.insert_header(header::RETRY_AFTER, "1")?;
         }
-        Ok((head, body))
+        Ok(head)
     }
 }

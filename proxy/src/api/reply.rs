@@ -2,7 +2,7 @@
 
 use super::forward::Answer;
 use super::outcome::Outcome;
-use super::refusal::Refusal;
+use super::refusal::{self, Refusal};
 use super::head;
 use crate::edge::Edge;
 use crate::limits;
@@ -41,8 +41,8 @@ pub async fn refuse(
     refusal: &Refusal,
     rid: &str,
 ) -> Result<(), Broken> {
-    let (head, body) = refusal.answer(rid).map_err(|_| Broken::Caller)?;
-    whole(session, head, body.into()).await
+    let head = refusal.head().map_err(|_| Broken::Caller)?;
+    whole(session, head, refusal.body(rid).into()).await
 }
 
 /// Writes an object.
@@ -52,7 +52,7 @@ pub async fn refuse(
 pub async fn object(session: &mut ServerSession, object: &Value) -> Result<(), Broken> {
     let mut head = ResponseHeader::build(200, Some(4)).map_err(|_| Broken::Caller)?;
     for (name, value) in [
-        (header::CONTENT_TYPE, "application/json; charset=utf-8"),
+        (header::CONTENT_TYPE, refusal::CONTENT_TYPE),
         // Most of them hold a credential.
         (header::CACHE_CONTROL, "no-store"),
     ] {

@@ -29,8 +29,8 @@ pub trait App: Send + Sync + 'static {
         arrival: Arrival,
     ) -> impl Future<Output = ()> + Send;
 
-    /// A request ended before it could be told what it is about; `status` is what its sender gets.
-    fn unrouted(&self, status: u16, reason: &'static str, peer: IpAddr);
+    /// A request ended before it could be told what it is about: counts it, and gives the answer of this status.
+    fn unrouted(&self, status: u16, reason: &'static str, peer: IpAddr) -> Response;
 }
 
 /// How a request came in.
@@ -153,10 +153,10 @@ pub async fn serve<A: App>(
             Header::Closed => return,
         };
         if let Some((status, reason)) = refused {
-            app.unrouted(status, reason, peer);
+            let refusal = app.unrouted(status, reason, peer);
             session.set_keepalive(None);
             // The client may be gone; there is nobody to tell.
-            let _gone = Response::empty(status).write(&mut session).await;
+            let _gone = refusal.write(&mut session).await;
             return;
         }
         meter.header_done();

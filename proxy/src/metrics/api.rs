@@ -6,6 +6,7 @@ use crate::credential::Kind;
 use crate::credential::engine::Outcome as Refresh;
 use prometheus::core::{Metric, MetricVec, MetricVecBuilder};
 use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Registry};
+use std::collections::HashMap;
 use std::time::Duration;
 use wxedge_wechat::api::errcode;
 
@@ -158,7 +159,7 @@ where
     for metrics in family.collect() {
         for metric in metrics.get_metric() {
             let labels = metric.get_label();
-            let pairs = labels.iter().map(|label| (label.name(), label.value())).collect();
+            let pairs: HashMap<&str, &str> = labels.iter().map(|label| (label.name(), label.value())).collect();
             let of_account = labels
                 .iter()
                 .any(|label| label.name() == "account" && label.value() == account);

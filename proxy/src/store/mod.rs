@@ -15,7 +15,7 @@ mod values;
 mod writer;
 
 pub use counters::Counter;
-pub use credentials::{ReplacedToken, SavedCredential};
+pub use credentials::SavedCredential;
 pub use error::{OpenError, StoreError};
 
 use crate::limits;

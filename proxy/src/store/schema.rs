@@ -11,22 +11,13 @@ const APPLICATION_ID: i64 = 0x7778_6564;
 const MIGRATIONS: [&str; 1] = ["
     PRAGMA application_id = 0x77786564;
 
-    -- Tokens and tickets that are valid now.
+    -- Tokens and tickets, with all that is known of them.
     CREATE TABLE credential (
         appid      TEXT NOT NULL,
         credential TEXT NOT NULL,     -- access_token, jsapi, wx_card
-        value      TEXT NOT NULL,
-        expires_s  INTEGER NOT NULL,  -- Unix time
-        fetched_s  INTEGER NOT NULL,  -- Unix time
-        generation INTEGER NOT NULL,
+        revision   INTEGER NOT NULL,
+        state      TEXT NOT NULL,     -- JSON
         PRIMARY KEY (appid, credential)
-    ) STRICT, WITHOUT ROWID;
-
-    -- Access tokens that were valid before.
-    CREATE TABLE replaced_token (
-        sha256     BLOB PRIMARY KEY,
-        appid      TEXT NOT NULL,
-        replaced_s INTEGER NOT NULL   -- Unix time
     ) STRICT, WITHOUT ROWID;
 
     CREATE TABLE counter (

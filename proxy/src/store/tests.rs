@@ -6,7 +6,6 @@ mod writing;
 
 use super::{Counter, SavedCredential, Store, StoreError};
 use crate::config::Secret;
-use sha2::{Digest, Sha256};
 use std::future::Future;
 use std::path::Path;
 use std::pin::Pin;
@@ -22,14 +21,12 @@ fn dir(folder: &Folder) -> std::path::PathBuf {
     folder.path().join("store")
 }
 
-fn token(value: &str, generation: u64) -> SavedCredential {
+fn token(state: &str, revision: u64) -> SavedCredential {
     SavedCredential {
         appid: "wx1".to_owned(),
         credential: "access_token".to_owned(),
-        value: Secret::new(value),
-        expires_s: 1_700_007_200 + generation as i64,
-        fetched_s: 1_700_000_000 + generation as i64,
-        generation,
+        revision,
+        state: Secret::new(state),
     }
 }
 
@@ -77,9 +74,8 @@ async fn everything_survives_a_restart() {
     let mut saved = store.credentials().unwrap();
     saved.sort_by_key(|saved| saved.credential.clone());
     let [access, jsapi] = saved.try_into().expect("two credentials");
-    assert_eq!((access.value.expose(), access.generation), ("second", 2));
-    assert_eq!((access.expires_s, access.fetched_s), (1_700_007_202, 1_700_000_002));
-    assert_eq!((jsapi.credential.as_str(), jsapi.value.expose()), ("jsapi", "ticket"));
+    assert_eq!((access.state.expose(), access.revision), ("second", 2));
+    assert_eq!((jsapi.credential.as_str(), jsapi.state.expose()), ("jsapi", "ticket"));
     assert_eq!(store.counters("force"), Ok(vec![counter("force", "main", "2026-11-20", 1)]));
     assert_eq!(store.counters("budget"), Ok(vec![budget]));
     assert_eq!(store.value("key"), Ok(Some(vec![0, 255])));
@@ -87,50 +83,19 @@ async fn everything_survives_a_restart() {
 }
 
 #[tokio::test]
-async fn an_older_generation_does_not_overwrite_a_newer_one() {
+async fn an_older_revision_does_not_overwrite_a_newer_one() {
     let folder = Folder::new();
     let store = open(&folder);
     assert_eq!(store.save_credential(token("second", 2)).await, Ok(true));
     assert_eq!(store.save_credential(token("first", 1)).await, Ok(false));
     assert_eq!(store.save_credential(token("same", 2)).await, Ok(false));
     let saved = store.credentials().unwrap();
-    assert_eq!((saved[0].value.expose(), saved[0].generation), ("second", 2));
-    assert_eq!(store.replaced_tokens(), Ok(vec![]), "nothing was replaced");
+    assert_eq!((saved[0].state.expose(), saved[0].revision), ("second", 2));
     // Another account, and another credential, has its own.
     let other = SavedCredential { appid: "wx2".to_owned(), ..token("other", 1) };
     assert_eq!(store.save_credential(other).await, Ok(true));
     let ticket = SavedCredential { credential: "wx_card".to_owned(), ..token("ticket", 1) };
     assert_eq!(store.save_credential(ticket).await, Ok(true));
-}
-
-#[tokio::test]
-async fn replaced_tokens_are_known_for_a_day_as_hashes_only() {
-    let folder = Folder::new();
-    let store = open(&folder);
-    let at = |value: &str, generation, fetched_s| SavedCredential {
-        fetched_s,
-        ..token(value, generation)
-    };
-    let hash = |value: &str| <[u8; 32]>::from(Sha256::digest(value));
-    store.save_credential(at("a", 1, 0)).await.unwrap();
-    store.save_credential(at("b", 2, 100)).await.unwrap();
-    // WeChat gave the same one again.
-    store.save_credential(at("b", 3, 200)).await.unwrap();
-    store.save_credential(at("c", 4, 100 + 86_400)).await.unwrap();
-    let known = |store: &Store| {
-        let replaced = store.replaced_tokens().unwrap().into_iter();
-        replaced.map(|replaced| (replaced.sha256, replaced.replaced_s)).collect::<Vec<_>>()
-    };
-    assert_eq!(known(&store), [(hash("a"), 100), (hash("b"), 86_500)]);
-    store.save_credential(at("d", 5, 101 + 86_400)).await.unwrap();
-    assert_eq!(known(&store), [(hash("b"), 86_500), (hash("c"), 86_501)]);
-    let ticket = |value: &str, generation| SavedCredential {
-        credential: "jsapi".to_owned(),
-        ..token(value, generation)
-    };
-    store.save_credential(ticket("e", 1)).await.unwrap();
-    store.save_credential(ticket("f", 2)).await.unwrap();
-    assert_eq!(known(&store).len(), 2, "no call is routed by a ticket");
 }
 
 #[tokio::test]

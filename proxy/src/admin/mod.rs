@@ -1,27 +1,24 @@
 //! The admin listener: health, metrics, status, events. Loopback, or a key.
 
+mod actions;
+mod events;
+mod status;
+
 use crate::account::Account;
+use crate::api::body;
 use crate::callback::unix_now_s;
-use crate::config::{Mode, SourceIp, Target};
 use crate::connection::origin::foreign;
 use crate::connection::{App, Arrival, Response};
 use crate::edge::Edge;
-use crate::events::Event;
-use bytes::Bytes;
+use crate::limits;
 use http::{Method, header};
-use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
 use serde_json::{Value, json};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
-use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
 use wxedge_wechat::signature::sign;
-
-/// An idle event stream says so this often, which shows both ends whether the other one is there.
-const HEARTBEAT: Duration = Duration::from_secs(15);
 
 /// What operators ask.
 #[derive(Debug)]
@@ -43,7 +40,17 @@ enum Endpoint<'a> {
     Status,
     Events,
     /// For the account of this name.
-    Verification(&'a str),
+    Account(&'a str, ForAccount),
+}
+
+/// What can be asked for of one account.
+#[derive(Clone, Copy)]
+enum ForAccount {
+    Verification,
+    TokenRefresh,
+    CallbackCheck,
+    CallbackIps,
+    ClearQuota,
 }
 
 impl<'a> Endpoint<'a> {
@@ -55,8 +62,26 @@ impl<'a> Endpoint<'a> {
             ["metrics"] => Some(Endpoint::Metrics),
             ["v1", "status"] => Some(Endpoint::Status),
             ["v1", "events"] => Some(Endpoint::Events),
-            ["v1", "accounts", name, "verification"] => Some(Endpoint::Verification(name)),
+            ["v1", "accounts", name, what @ ..] => {
+                let what = match what {
+                    ["verification"] => ForAccount::Verification,
+                    ["token", "refresh"] => ForAccount::TokenRefresh,
+                    ["callback-check"] => ForAccount::CallbackCheck,
+                    ["callback-ips"] => ForAccount::CallbackIps,
+                    ["clear_quota"] => ForAccount::ClearQuota,
+                    _ => return None,
+                };
+                Some(Endpoint::Account(name, what))
+            }
             _ => None,
+        }
+    }
+
+    fn method(&self) -> Method {
+        use ForAccount::{CallbackCheck, ClearQuota, TokenRefresh};
+        match self {
+            Endpoint::Account(_, TokenRefresh | CallbackCheck | ClearQuota) => Method::POST,
+            _ => Method::GET,
         }
     }
 }
@@ -109,8 +134,8 @@ impl Admin {
                 ..Response::text(200, self.edge.render_metrics())
             },
             Endpoint::Status => object(200, &self.status()),
-            Endpoint::Verification(name) => match self.edge.account(name) {
-                Some(account) => object(200, &verification(&account)),
+            Endpoint::Account(name, what) => match self.edge.account(name) {
+                Some(account) => self.answer_for(&account, what, session).await,
                 None => object(404, &json!({"error": "no such account"})),
             },
             Endpoint::Events => {
@@ -119,6 +144,28 @@ impl Admin {
                 return None;
             }
         })
+    }
+
+    async fn answer_for(
+        &self,
+        account: &Account,
+        what: ForAccount,
+        session: &mut ServerSession,
+    ) -> Response {
+        let done = match what {
+            ForAccount::Verification => Ok(verification(account)),
+            ForAccount::CallbackIps => Ok(actions::callback_ips(account)),
+            ForAccount::TokenRefresh => actions::refresh(account).await,
+            ForAccount::ClearQuota => actions::clear_quota(&self.edge, account).await,
+            ForAccount::CallbackCheck => match body::small(session, limits::ADMIN_BODY_BYTES).await {
+                Ok(body) => actions::callback_check(account, &body).await,
+                Err(_) => return object(400, &json!({"error": "the body did not come"})),
+            },
+        };
+        match done {
+            Ok(done) => object(200, &done),
+            Err(error) => object(409, &json!({"error": error})),
+        }
     }
 
     /// Why a request is not for us. Health and readiness are everybody's.
@@ -138,60 +185,6 @@ impl Admin {
         (!right)
             .then(|| object(401, &json!({"error": "authorization: Bearer <admin_key> is needed"})))
     }
-
-    fn status(&self) -> Value {
-        let config = self.edge.config();
-        let mut accounts = self.edge.accounts();
-        accounts.sort_by(|a, b| a.config.name.cmp(&b.config.name));
-        let loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
-        let store = &config.store.dir;
-        json!({
-            "version": env!("CARGO_PKG_VERSION"),
-            "started": self.started,
-            "ready": self.is_ready(),
-            "store": {
-                "url": format!("embedded:{}", store.display()),
-                "writable": std::fs::metadata(store).is_ok_and(|folder| !folder.permissions().readonly()),
-                "bytes": 0,
-                "bytes_max": config.spool.max_bytes,
-            },
-            "config": {"loaded": loaded.at, "error": loaded.error},
-            "api_base": [],
-            "accounts": accounts.iter().map(|account| status_of(account)).collect::<Vec<_>>(),
-        })
-    }
-
-    /// `GET /v1/events`: everything from now on, as server-sent events, until one end has enough.
-    async fn stream(&self, session: &mut ServerSession) -> pingora::Result<()> {
-        let mut events = self.edge.events.subscribe();
-        let mut drain = self.drain.clone();
-        let mut head = ResponseHeader::build(200, Some(3))?;
-        head.insert_header(header::CONTENT_TYPE, "text/event-stream")?;
-        head.insert_header(header::CACHE_CONTROL, "no-store")?;
-        head.insert_header(header::TRANSFER_ENCODING, "chunked")?;
-        session.set_keepalive(None);
-        session.set_write_timeout(Some(crate::limits::WRITE_TIMEOUT));
-        session.write_response_header(Box::new(head)).await?;
-        let hello =
-            self.edge.events.event("hello", None, json!({"version": env!("CARGO_PKG_VERSION")}));
-        session.write_response_body(server_sent(&hello), false).await?;
-        loop {
-            let chunk = tokio::select! {
-                event = events.recv() => match event {
-                    Ok(event) => server_sent(&event),
-                    Err(RecvError::Lagged(lost)) => {
-                        self.edge.metrics.events_dropped.inc_by(lost);
-                        server_sent(&self.edge.events.event("lost", None, json!({"n": lost})))
-                    }
-                    Err(RecvError::Closed) => break,
-                },
-                () = tokio::time::sleep(HEARTBEAT) => Bytes::from_static(b":\n\n"),
-                _draining = drain.wait_for(|drain| *drain) => break,
-            };
-            session.write_response_body(chunk, false).await?;
-        }
-        session.write_response_body(Bytes::new(), true).await
-    }
 }
 
 impl App for Admin {
@@ -204,9 +197,10 @@ impl App for Admin {
         let response = match (refusal, endpoint) {
             (Some(refusal), _) => refusal,
             (None, None) => object(404, &json!({"error": "no such endpoint"})),
-            (None, Some(_)) if session.req_header().method != Method::GET => {
-                allow = Some((header::ALLOW, "GET"));
-                object(405, &json!({"error": "only GET"}))
+            (None, Some(endpoint)) if session.req_header().method != endpoint.method() => {
+                let only = if endpoint.method() == Method::GET { "GET" } else { "POST" };
+                allow = Some((header::ALLOW, only));
+                object(405, &json!({"error": format!("only {only}")}))
             }
             (None, Some(endpoint)) => match self.answer(endpoint, session).await {
                 Some(answer) => answer,
@@ -217,52 +211,10 @@ impl App for Admin {
         let _gone = response.write_with(session, allow).await;
     }
 
-    fn unrouted(&self, status: u16, reason: &'static str, peer: IpAddr) {
+    fn unrouted(&self, status: u16, reason: &'static str, peer: IpAddr) -> Response {
         log::info!("admin: {peer} gets {status}: {reason}");
+        Response::empty(status)
     }
-}
-
-fn status_of(account: &Account) -> Value {
-    let config = &account.config;
-    let last = account.metrics.last_received.get();
-    let mut source_ip = json!({
-        "policy": match config.source_ip {
-            SourceIp::Off => "off",
-            SourceIp::Report => "report",
-            SourceIp::Enforce => "enforce",
-        },
-        "listed": config.source_ips.len(),
-    });
-    if config.source_ip == SourceIp::Enforce && config.source_ips.is_empty() {
-        source_ip["acts_as"] = "report".into();
-    }
-    json!({
-        "account": config.name,
-        "appid": config.appid,
-        "nickname": config.nickname,
-        "mode": match config.mode {
-            Mode::Plain => "plain",
-            Mode::Compatible => "compatible",
-            Mode::Safe => "safe",
-        },
-        "path": config.path,
-        "last_callback": (last > 0).then_some(last),
-        "upstream": {
-            "host": match &config.upstream.target {
-                Target::Echo => "builtin:echo",
-                Target::Url(url) => url.host_str().unwrap_or_default(),
-            },
-            "circuit": "closed",
-            "in_flight": account.in_flight.waiting(),
-            "last_failure": account.last_failure.load().as_deref().map(|(at, failure)| {
-                json!({"at": at, "reason": failure.reason()})
-            }),
-        },
-        "spool": {"pending": 0, "dead": 0, "oldest_s": 0},
-        "source_ip": source_ip,
-        "credentials": [],
-        "budgets": [],
-    })
 }
 
 /// A signed URL verification, for the sidecar to send through the public URL without knowing the Token.
@@ -275,10 +227,6 @@ fn verification(account: &Account) -> Value {
     let query =
         format!("signature={signature}&timestamp={timestamp}&nonce={nonce}&echostr={echostr}");
     json!({"query": query, "echostr": echostr})
-}
-
-fn server_sent(event: &Event) -> Bytes {
-    format!("id: {}\nevent: {}\ndata: {}\n\n", event.id, event.name, event.data).into()
 }
 
 fn object(status: u16, value: &Value) -> Response {

@@ -1,0 +1,114 @@
+//! `GET /v1/status`.
+
+use super::Admin;
+use crate::account::Account;
+use crate::api::budget::{Count, Key};
+use crate::callback::unix_now_s;
+use crate::config::{Mode, SourceIp, Target};
+use crate::credential::{Credential, Credentials};
+use crate::edge::Edge;
+use serde_json::{Value, json};
+use std::sync::{Arc, PoisonError};
+
+impl Admin {
+    pub(super) fn status(&self) -> Value {
+        let config = self.edge.config();
+        let mut accounts = self.edge.accounts();
+        accounts.sort_by(|a, b| a.config.name.cmp(&b.config.name));
+        let loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        let store = &config.store.dir;
+        let bases = self.edge.api_bases();
+        let bases = bases.bases().iter().map(|base| {
+            json!({"base": base.origin(), "up": base.is_up(), "since": base.since()})
+        });
+        json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "started": self.started,
+            "ready": self.is_ready(),
+            "store": {
+                "url": format!("embedded:{}", store.display()),
+                "writable": self.edge.store.is_writable(),
+                "bytes": self.edge.store.bytes(),
+                "bytes_max": config.spool.max_bytes,
+            },
+            "config": {"loaded": loaded.at, "error": loaded.error},
+            "api_base": bases.collect::<Vec<_>>(),
+            "accounts": accounts.iter().map(|a| of_account(a, &self.edge)).collect::<Vec<_>>(),
+        })
+    }
+}
+
+fn of_account(account: &Account, edge: &Edge) -> Value {
+    let config = &account.config;
+    let last = account.metrics.last_received.get();
+    let listed = config.source_ips.len() + account.callback_ips.with(|list| list.len());
+    let mut source_ip = json!({
+        "policy": match config.source_ip {
+            SourceIp::Off => "off",
+            SourceIp::Report => "report",
+            SourceIp::Enforce => "enforce",
+        },
+        "listed": listed,
+    });
+    if config.source_ip == SourceIp::Enforce && listed == 0 {
+        source_ip["acts_as"] = "report".into();
+    }
+    json!({
+        "account": config.name,
+        "appid": config.appid,
+        "nickname": config.nickname,
+        "mode": match config.mode {
+            Mode::Plain => "plain",
+            Mode::Compatible => "compatible",
+            Mode::Safe => "safe",
+        },
+        "path": config.path,
+        "last_callback": (last > 0).then_some(last),
+        "upstream": {
+            "host": match &config.upstream.target {
+                Target::Echo => "builtin:echo",
+                Target::Url(url) => url.host_str().unwrap_or_default(),
+            },
+            "circuit": "closed",
+            "in_flight": account.in_flight.waiting(),
+            "last_failure": account.last_failure.load().as_deref().map(|(at, failure)| {
+                json!({"at": at, "reason": failure.reason()})
+            }),
+        },
+        "spool": {"pending": 0, "dead": 0, "oldest_s": 0},
+        "source_ip": source_ip,
+        "credentials": account.credentials.as_deref().map(credentials).unwrap_or_default(),
+        "budgets": budgets(&config.name, edge),
+    })
+}
+
+fn credentials(credentials: &Credentials) -> Vec<Value> {
+    credentials.all().map(credential).to_vec()
+}
+
+/// How a token or ticket is.
+pub(super) fn credential(credential: &Arc<Credential>) -> Value {
+    let status = credential.status();
+    json!({
+        "credential": credential.kind().name(),
+        "state": status.state.name(),
+        "expires": status.expires,
+        "errcode": status.errcode,
+        "action": status.action,
+    })
+}
+
+fn budgets(account: &str, edge: &Edge) -> Vec<Value> {
+    let (state, now_s) = (edge.state(), unix_now_s());
+    let mut own: Vec<_> = state.budgets.iter().filter(|(key, _)| key.account == account).collect();
+    own.sort_by_key(|(key, _)| *key);
+    let budget = |(key, count): (&Key, &Arc<Count>)| {
+        json!({
+            "api": key.api,
+            "client": key.client,
+            "used": count.used(now_s),
+            "limit": count.limit(now_s),
+        })
+    };
+    own.into_iter().map(budget).collect()
+}
