@@ -21,6 +21,7 @@ use wxedge_wechat::push::Push;
 use wxedge_wechat::query::Query;
 use wxedge_wechat::reply::Answer;
 
+mod api_target;
 mod config;
 mod documents;
 

@@ -176,10 +176,15 @@ fn fully_decoded(name: &str) -> Vec<u8> {
     decoded
 }
 
+/// Percent-encodes all but the unreserved characters; a token has no others, so it goes in whole.
 fn push_encoded(out: &mut String, value: &str) {
     const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    let unreserved = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    if value.bytes().all(unreserved) {
+        return out.push_str(value);
+    }
     for byte in value.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+        if unreserved(byte) {
             out.push(char::from(byte));
         } else {
             out.push('%');
