@@ -6,7 +6,6 @@ use crate::limits;
 use pingora_limits::rate::Rate;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use wxedge_wechat::api::pattern::Pattern;
 
 /// Everybody who may call.
 #[derive(Debug, Default)]
@@ -16,7 +15,6 @@ pub struct Clients(Vec<Arc<Client>>);
 pub struct Client {
     /// What the file says.
     pub config: Arc<config::Client>,
-    allow: Vec<Pattern>,
     rate: Rate,
 }
 
@@ -41,7 +39,6 @@ impl Clients {
         let client = |config: &Arc<config::Client>| {
             Arc::new(Client {
                 config: config.clone(),
-                allow: config.allow.iter().filter_map(|text| Pattern::parse(text)).collect(),
                 rate: Rate::new_with_estimator_config(limits::RATE_INTERVAL, 1, 1),
             })
         };
@@ -111,7 +108,7 @@ impl Caller {
     pub fn may_call(&self, decoded_path: &str) -> Result<(), Refusal> {
         match self {
             Caller::Client(client)
-                if !client.allow.iter().any(|pattern| pattern.matches(decoded_path)) =>
+                if !client.config.allow.iter().any(|pattern| pattern.matches(decoded_path)) =>
             {
                 let name = &client.config.name;
                 Err(Refusal::forbidden(format!("client {name} may not call this API; see its `allow`")))

@@ -119,7 +119,7 @@ async fn stages(
         Route::Forward(credential) => credential,
     };
     caller.may_call(target.decoded_path())?;
-    spend(edge, &caller, &account.config.name, target.decoded_path())?;
+    spend(edge, &caller, &account.config.name, path.as_str())?;
     let call = forward::Call { edge, account: &account, credential, target: &target, path: &path };
     let (outcome, answer) = call.forward(session, record).await?;
     Ok(Ended::Wechat(outcome, answer))

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use super::Secret;
 use super::section::Section;
+use wxedge_wechat::api::pattern::Pattern;
+use wxedge_wechat::api::route::ApiPath;
 use super::value::{any, bearer, name};
 
 /// One program that may call WeChat through the edge.
@@ -16,7 +18,7 @@ pub struct Client {
     /// `accounts`: names of the accounts it may use. Never empty.
     pub accounts: Vec<String>,
     /// `allow`: path patterns; `*` is one segment, `**` any number. Default none.
-    pub allow: Vec<String>,
+    pub allow: Vec<Pattern>,
     /// `rate_per_second`: calls, 1 to 1 000 000. Default 50.
     pub rate_per_second: u32,
     /// `raw_token`: whether it may read the real token. Default no.
@@ -97,16 +99,10 @@ fn client_accounts(at: &Section<'_>, existing: &[&str]) -> Vec<String> {
     names
 }
 
-fn pattern(text: &str) -> Result<String, &'static str> {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-    let segment =
-        |text: &str| matches!(text, "*" | "**") || !text.is_empty() && text.bytes().all(plain);
-    match text.strip_prefix('/') {
-        Some(rest) if rest.split('/').all(segment) => any(text),
-        _ => Err(
-            "must be a path pattern such as /cgi-bin/message/**: * is one whole segment, ** any number",
-        ),
-    }
+fn pattern(text: &str) -> Result<Pattern, &'static str> {
+    Pattern::parse(text).ok_or(
+        "must be a path pattern such as /cgi-bin/message/**: * is one whole segment, ** any number",
+    )
 }
 
 fn budgets(at: &Section<'_>) -> BTreeMap<String, u64> {
@@ -115,7 +111,7 @@ fn budgets(at: &Section<'_>) -> BTreeMap<String, u64> {
         if pattern(path).is_err() || path.contains('*') {
             at.issue(path, "must be the path of an API, such as \"/cgi-bin/message/custom/send\"");
         }
-        budgets.insert(path.to_owned(), at.integer(path, 1..=1_000_000_000_000, 1));
+        budgets.insert(ApiPath::new(path).as_str().to_owned(), at.integer(path, 1..=1_000_000_000_000, 1));
     }
     budgets
 }
