@@ -284,3 +284,6 @@ fn server_sent(event: &Event) -> Bytes {
 fn object(status: u16, value: &Value) -> Response {
     Response { content_type: "application/json", ..Response::text(status, value.to_string()) }
 }
+
+#[cfg(test)]
+mod tests;
