@@ -193,8 +193,9 @@ pub const FAILURE_EVENTS: u32 = 10;
 pub const EVENT_RESPONSE_CHARS: usize = 200;
 /// How often draining looks whether it is done.
 pub const DRAIN_POLL: Duration = Duration::from_millis(20);
-/// File descriptors asked for at start, if the system allows them.
-pub const FILE_DESCRIPTORS: u64 = 65_536;
+/// File descriptors for everything that is no connection: the store, the logs, lookups of names. What is asked for at
+/// start are these and one for each connection that the configuration allows.
+pub const FILE_DESCRIPTORS: u64 = 1_024;
 
 const _: () = assert!(REQUEST_TIMEOUT.as_millis() < 5_000, "WeChat gives up after 5 s");
 const _: () = assert!(DEDUPE_ANSWER.as_secs() >= 20, "WeChat repeats for up to 20 s");

@@ -6,7 +6,9 @@
     reason = "commands speak to the person who typed them"
 )]
 
+use std::error::Error;
 use std::fs;
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -14,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
 use reqwest::{Certificate, Client, Method, redirect};
+use rustls::CertificateError;
 use url::Url;
 
 use crate::config::{Account, Config, Listen};
@@ -210,17 +213,44 @@ fn failed(error: &reqwest::Error) -> Answer {
     if error.is_timeout() {
         return Answer::None { why: "no complete answer within 5 s".to_owned() };
     }
-    let mut cause: &dyn std::error::Error = error;
+    if let Some(why) = distrust(error) {
+        return Answer::None { why: format!("{} ({why})", distrusted(why)) };
+    }
+    let mut cause: &dyn Error = error;
     while let Some(inner) = cause.source() {
         cause = inner;
     }
-    let cause = cause.to_string();
-    if cause.starts_with("invalid peer certificate") {
-        let fix = "name its authority with --ca, or the host it is made for with --url";
-        return Answer::None { why: format!("the certificate is not trusted; {fix} ({cause})") };
-    }
     let what = if error.is_connect() { "no connection" } else { "the answer broke off" };
     Answer::None { why: format!("{what}: {cause}") }
+}
+
+/// What is wrong with the server's certificate, if that is why there is no connection.
+fn distrust<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e CertificateError> {
+    if let Some(rustls::Error::InvalidCertificate(why)) = error.downcast_ref() {
+        return Some(why);
+    }
+    // An I/O error is not the source of what it wraps, it stands for it.
+    let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+    distrust(wrapped.map_or_else(|| error.source(), |wrapped| Some(wrapped as _))?)
+}
+
+fn distrusted(why: &CertificateError) -> &'static str {
+    match why {
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            "the certificate is made for another name; send to that one with --url"
+        }
+        CertificateError::Expired
+        | CertificateError::ExpiredContext { .. }
+        | CertificateError::NotValidYet
+        | CertificateError::NotValidYetContext { .. } => {
+            "the certificate's time is over or has not come; renew it, or set the clock of this machine"
+        }
+        _ => {
+            "the certificate is self-signed or of an authority that this machine does not know; use one of a public \
+             authority, or name the authority's PEM file with --ca or in SSL_CERT_FILE (a certificate that is made \
+             with openssl's defaults is an authority and no server's: make it with basicConstraints=CA:FALSE)"
+        }
+    }
 }
 
 fn client(ca: Option<&Path>) -> Result<Client, String> {

@@ -51,7 +51,7 @@ pub fn run(path: &Path, upgrade: bool) -> ExitCode {
     for warning in &config.warnings {
         log::warn!("{warning}");
     }
-    raise_file_descriptor_limit();
+    raise_file_descriptor_limit(file_descriptors(&config));
     // Callbacks that wait are many small allocations; huge pages would make each cost several times its size.
     if let Err(error) = set_thp_disable(true) {
         log::warn!(
@@ -222,9 +222,22 @@ fn announce(path: &Path, config: &Config, [callback, api, admin]: [SocketAddr; 3
     process_log::say(&text);
 }
 
-fn raise_file_descriptor_limit() {
+/// What the configuration can need at once: the connections of the three listeners and to the apps.
+fn file_descriptors(config: &Config) -> u64 {
+    let apps = config.accounts.values().map(|account| account.upstream.max_connections);
+    let connections = 3 * config.listen.max_connections + apps.sum::<usize>();
+    limits::FILE_DESCRIPTORS + connections as u64
+}
+
+fn raise_file_descriptor_limit(needed: u64) {
     if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
-        let wanted = limits::FILE_DESCRIPTORS.min(hard);
+        if hard < needed {
+            log::warn!(
+                "the system allows {hard} open files, the configuration can need {needed}: raise the limit \
+                 (LimitNOFILE, ulimit -Hn) or lower max_connections"
+            );
+        }
+        let wanted = needed.min(hard);
         if soft < wanted
             && let Err(error) = setrlimit(Resource::RLIMIT_NOFILE, wanted, hard)
         {

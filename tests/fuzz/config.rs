@@ -14,7 +14,11 @@ fn printed(text: &str, environment: &BTreeMap<String, String>) -> String {
         Ok(config) => format!("{config:?}"),
         Err(issues) => {
             let shown = issues.to_string();
-            assert_eq!(shown.lines().count(), issues.0.len(), "an issue is one line: {shown}");
+            assert_eq!(
+                shown.lines().count(),
+                issues.mistakes.len(),
+                "an issue is one line: {shown}"
+            );
             format!("{shown}{issues:?}")
         }
     }

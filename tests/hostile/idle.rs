@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use wxedge_tests::edge::Edge;
 use wxedge_tests::http::Connection;
 use wxedge_tests::message::Message;
 use wxedge_tests::wechat::Verdict;
@@ -33,11 +34,8 @@ fn a_thousand_idle_connections_hinder_nobody_also_under_a_low_limit_of_files() {
     const IDLE: usize = 1_000;
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
     setrlimit(Resource::RLIMIT_NOFILE, hard, hard).unwrap();
-    let edge = edge().under(&["prlimit", "--nofile=64:"]).start();
-    let limits = std::fs::read_to_string(format!("/proc/{}/limits", edge.pid())).unwrap();
-    let limit = limits.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap();
-    let soft: u64 = limit.split_whitespace().next().unwrap().parse().unwrap();
-    assert_eq!(soft, hard.min(65_536));
+    let edge = edge().listen("max_connections = 1100").under(&["prlimit", "--nofile=64:"]).start();
+    assert!(open_files(&edge) >= 3 * 1_100 + 512, "three listeners and the app");
 
     let ruler = Ruler::start();
     let idle: Vec<Connection> = (0..IDLE).map(|_| Connection::to(edge.callback)).collect();
@@ -50,4 +48,22 @@ fn a_thousand_idle_connections_hinder_nobody_also_under_a_low_limit_of_files() {
     }
     drop(idle);
     edge.assert_count("wxedge_connections", &[open], 0.0);
+}
+
+#[test]
+fn a_system_that_allows_too_few_files_is_warned_of_at_the_start() {
+    let lines = ["max_connections = 1000", "max_connections = 100"];
+    let [needy, modest] =
+        lines.map(|line| edge().listen(line).under(&["prlimit", "--nofile=64:2000"]).start());
+    assert_eq!(open_files(&needy), 2_000, "all there is");
+    needy.await_stderr("the system allows 2000 open files");
+    assert!(open_files(&modest) < 2_000);
+    assert!(!modest.stderr().contains("open files"));
+}
+
+/// The limit the edge has given itself.
+fn open_files(edge: &Edge) -> u64 {
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", edge.pid())).unwrap();
+    let limit = limits.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap();
+    limit.split_whitespace().next().unwrap().parse().unwrap()
 }

@@ -21,7 +21,7 @@ use wxedge_tests::message::Message;
 use wxedge_tests::wechat::{Verdict, Wechat};
 use wxedge_tests::{PATIENCE, Ruler, eventually, thread};
 
-use crate::edge;
+use crate::{PROGRAM, edge};
 
 /// A certificate that only those trust who have it.
 pub(crate) struct Identity {
@@ -335,4 +335,31 @@ fn an_app_without_tls_is_not_spoken_to_in_plain_text() {
     let heard = heard.join().unwrap();
     assert_eq!(heard[..2], [0x16, 3], "a handshake, and nothing else");
     assert!(find(&heard, b"POST").is_none());
+}
+
+#[test]
+fn send_says_why_a_certificate_is_not_trusted_and_what_to_do() {
+    let folder = Folder::new();
+    let identity = Identity::of("127.0.0.1");
+    identity.write(&folder, "callback");
+    let edge = with_tls(&folder, "callback").start();
+    let url = format!("https://{}/wechat/main", edge.callback);
+    let localhost = url.replace("127.0.0.1", "localhost");
+    let ca = folder.path().join("callback.pem");
+    let ca = ca.to_str().unwrap();
+    let send = |url: &str, more: &[&str]| {
+        let arguments = [&["send", "--url", url], more, &["text", "hi"]].concat();
+        let output = edge.command(PROGRAM, &arguments);
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    };
+    let (code, said) = send(&url, &[]);
+    assert_eq!(code, Some(1), "{said}");
+    for words in ["self-signed", "--ca", "SSL_CERT_FILE", "public authority"] {
+        assert!(said.contains(words), "{words} in {said}");
+    }
+    let (code, said) = send(&localhost, &["--ca", ca]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("made for another name") && said.contains("--url"), "{said}");
+    let (code, said) = send(&url, &["--ca", ca]);
+    assert_eq!(code, Some(0), "{said}");
 }

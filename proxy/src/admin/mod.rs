@@ -232,3 +232,6 @@ fn verification(account: &Account) -> Value {
 fn object(status: u16, value: &Value) -> Response {
     Response { content_type: "application/json", ..Response::text(status, value.to_string()) }
 }
+
+#[cfg(test)]
+mod tests;
