@@ -2,7 +2,7 @@
 
 use super::super::{Engine, Fetch, Issued, Now, Outcome, Policy, Saved, Source, Want, Why};
 use super::world::{Answered, DAY, HOUR, MINUTE, Mode, Random, SECOND, WeChat};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 use wxedge_wechat::api::errcode::{Asked, Pause, Refusal};
 
@@ -43,6 +43,8 @@ struct Schedule {
     fetches: VecDeque<i64>,
     resets: VecDeque<i64>,
     forced: Vec<i64>,
+    /// What has happened, so that a schedule that tests nothing is found out.
+    seen: BTreeSet<&'static str>,
 }
 
 /// A fetch on its way.
@@ -91,6 +93,7 @@ impl Schedule {
             fetches: VecDeque::new(),
             resets: VecDeque::from([START]),
             forced: Vec::new(),
+            seen: BTreeSet::new(),
         }
     }
 
@@ -162,13 +165,21 @@ impl Schedule {
         }
     }
 
-    /// Fifty calls at the same moment.
+    /// Calls at the same moment.
     fn burst(&mut self) {
-        (0..50).for_each(|_| self.call());
+        (0..10).for_each(|_| self.call());
     }
 
     /// Does what the engine says; the value, when it says to use it.
     fn follow(&mut self, want: Want) -> Option<(u64, String)> {
+        self.seen.insert(match want {
+            Want::Use(_) => "use",
+            Want::Fetch(_) => "fetch",
+            Want::Wait => "wait",
+            Want::Refused(Why::Stopped) => "refused: stopped",
+            Want::Refused(Why::Pausing(_)) => "refused: pausing",
+            Want::Refused(Why::Confirmed) => "refused: confirmed",
+        });
         match want {
             Want::Use(generation) => {
                 let (told, token, dies) =
@@ -228,6 +239,7 @@ impl Schedule {
         let most = STORM + PER_RESET * self.resets.len();
         assert!(self.fetches.len() <= most, "{} fetches in an hour", self.fetches.len());
         if force {
+            self.seen.insert("forced");
             let closest = self.forced.last().map_or(i64::MAX, |last| t - last);
             assert!(closest >= 30 * SECOND, "forced again after {closest} ms");
             self.forced.push(t);
@@ -318,6 +330,7 @@ impl Schedule {
         let refusal = result.as_ref().err().cloned();
         let jitter = self.random.unit();
         let outcome = self.engine.fetched(self.now(), wire.fetch.flight, result, jitter);
+        self.seen.insert(outcome.name().unwrap_or("ignored"));
         let stale = wire.configuration != self.configuration;
         match (&outcome, refusal) {
             (Outcome::Ignored, _) => {
@@ -449,7 +462,7 @@ impl Schedule {
         let limit = self.t + self.last_pause + 4 * MINUTE;
         loop {
             self.call();
-            self.advance(self.t + SECOND);
+            self.advance(self.t + 10 * SECOND);
             if self.stopped {
                 self.operator();
             }
@@ -471,28 +484,45 @@ impl Schedule {
     }
 }
 
-/// Runs schedules; says of one that fails which it was.
-fn run(source: Source, seeds: std::ops::Range<u64>) {
+/// Runs schedules; says of one that fails which it was. Gives all that happened in any of them.
+fn run(source: Source, seeds: std::ops::Range<u64>) -> BTreeSet<&'static str> {
+    let mut seen = BTreeSet::new();
     for seed in seeds {
-        let run = std::panic::AssertUnwindSafe(|| Schedule::new(seed, source).run());
-        if let Err(panic) = std::panic::catch_unwind(run) {
-            eprintln!("{source:?}, seed {seed}");
-            std::panic::resume_unwind(panic);
+        let run = std::panic::AssertUnwindSafe(|| {
+            let mut schedule = Schedule::new(seed, source);
+            schedule.run();
+            schedule.seen
+        });
+        match std::panic::catch_unwind(run) {
+            Ok(more) => seen.extend(more),
+            Err(panic) => {
+                eprintln!("{source:?}, seed {seed}");
+                std::panic::resume_unwind(panic);
+            }
         }
     }
+    seen
 }
+
+/// What every credential goes through.
+const ALWAYS: [&str; 8] =
+    ["use", "fetch", "wait", "refused: pausing", "refused: stopped", "new", "failed", "ignored"];
 
 #[test]
 fn stable_tokens_hold_under_every_schedule() {
-    run(Source::StableToken, 0..3000);
+    let seen = run(Source::StableToken, 0..1500);
+    let more = ["foreign", "confirmed", "forced", "refused: confirmed"];
+    assert_eq!(seen, BTreeSet::from_iter(ALWAYS.into_iter().chain(more)));
 }
 
 #[test]
 fn tokens_hold_under_every_schedule() {
-    run(Source::Token, 0..2000);
+    let seen = run(Source::Token, 0..1000);
+    assert_eq!(seen, BTreeSet::from_iter(ALWAYS.into_iter().chain(["foreign"])));
 }
 
 #[test]
 fn tickets_hold_under_every_schedule() {
-    run(Source::Ticket, 0..1000);
+    let seen = run(Source::Ticket, 0..700);
+    assert_eq!(seen, BTreeSet::from_iter(ALWAYS.into_iter().chain(["confirmed"])));
 }
