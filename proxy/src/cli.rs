@@ -182,8 +182,6 @@ mod tests {
         "#;
         let config = Config::parse(text, &BTreeMap::new()).unwrap();
         let expected = "configuration is valid
-warning: accounts.main.secret (line 6): is understood; it takes effect with the token service and API proxy
-warning: clients (line 8): is understood; it takes effect with the token service and API proxy
 listen   callback http://0.0.0.0:8080
          api      http://127.0.0.1:8081
          admin    http://127.0.0.1:8082

@@ -138,39 +138,20 @@ fn keys_that_wait_for_a_feature_say_so() {
 secret = "Canary"
 on_deadline = "join"
 join_budget = 5
-token_endpoint = "token"
-jssdk_hosts = ["www.example.com"]
 late_reply.via = "drop"
-[listen]
-api = "127.0.0.1:8081"
-[runtime]
-[api]
-replay_bytes = 1
 [spool]
 concurrency = 1
-[wechat]
-proxy = ""
-[clients.crm]
-key = "Canary"
-accounts = ["main"]
 "#,
     );
     let expected = [
-        "accounts.main.secret (line 7): is understood; it takes effect with the token service and API proxy",
         "accounts.main.on_deadline (line 8): is understood; it takes effect with late replies",
         "accounts.main.join_budget (line 9): is understood; it takes effect with late replies",
-        "accounts.main.token_endpoint (line 10): is understood; it takes effect with the token service and API proxy",
-        "accounts.main.jssdk_hosts (line 11): is understood; it takes effect with the token service and API proxy",
-        "accounts.main.late_reply.via (line 12): is understood; it takes effect with late replies",
-        "listen.api (line 14): is understood; it takes effect with the token service and API proxy",
-        "api (line 16): is understood; it takes effect with the token service and API proxy",
-        "spool (line 18): is understood; it takes effect with the spool",
-        "wechat (line 20): is understood; it takes effect with the token service and API proxy",
-        "clients (line 22): is understood; it takes effect with the token service and API proxy",
+        "accounts.main.late_reply.via (line 10): is understood; it takes effect with late replies",
+        "spool (line 11): is understood; it takes effect with the spool",
     ];
     assert_eq!(warnings(&config), expected);
     // The control case: what is spelled out but asks for nothing.
-    assert_eq!(warnings(&valid("on_deadline = \"success\"\n[api]\n[spool]\n[wechat]")), [""; 0]);
+    assert_eq!(warnings(&valid("on_deadline = \"success\"\n[spool]")), [""; 0]);
 }
 
 #[test]
