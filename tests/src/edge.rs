@@ -108,6 +108,8 @@ pub struct Builder {
     accounts: Vec<Account>,
     listen: Vec<String>,
     runtime: Vec<String>,
+    wechat: Vec<String>,
+    clients: Vec<(String, Vec<String>)>,
     more: Vec<String>,
     environment: Vec<(String, String)>,
     admin_key: bool,
@@ -124,6 +126,8 @@ impl Builder {
             accounts: vec![Account::named("main")],
             listen: Vec::new(),
             runtime: Vec::new(),
+            wechat: Vec::new(),
+            clients: vec![("crm".to_owned(), Vec::new())],
             more: Vec::new(),
             environment: Vec::new(),
             admin_key: true,
@@ -194,6 +198,34 @@ impl Builder {
         self
     }
 
+    /// Calls of the API go to these, in order of preference.
+    #[must_use]
+    pub fn api_base(self, urls: &[&str]) -> Builder {
+        self.wechat(&format!("api_base = {urls:?}"))
+    }
+
+    /// One more line under `[wechat]`.
+    #[must_use]
+    pub fn wechat(mut self, line: &str) -> Builder {
+        self.wechat.push(line.to_owned());
+        self
+    }
+
+    /// A client of the API listener with these lines under `[clients.<name>]`. `key` and `accounts` are those of `crm`
+    /// unless given: [`canary::CLIENT_KEY`] and the first account.
+    #[must_use]
+    pub fn client(mut self, name: &str, lines: &[&str]) -> Builder {
+        self.clients.retain(|(other, _)| other != name);
+        self.clients.push((name.to_owned(), owned(lines)));
+        self
+    }
+
+    /// Without clients: anybody on this machine may use the API listener. There is one, `crm`, unless told.
+    #[must_use]
+    pub fn without_clients(self) -> Builder {
+        Builder { clients: Vec::new(), ..self }
+    }
+
     /// More tables, as they are.
     #[must_use]
     pub fn more(mut self, text: &str) -> Builder {
@@ -252,11 +284,22 @@ impl Builder {
         text.push_str(&lines(&self.runtime));
         text.push_str(&format!("upgrade_sock = \"{path}/upgrade.sock\"\n"));
         text.push_str(&format!("[store]\nurl = \"embedded:{path}/store\"\n"));
+        if !self.wechat.is_empty() {
+            text.push_str(&format!("[wechat]\n{}", lines(&self.wechat)));
+        }
         for account in &self.accounts {
             account.render(&mut text).expect("text");
         }
-        let (key, first) = (canary::CLIENT_KEY, &self.accounts[0].name);
-        text.push_str(&format!("[clients.crm]\nkey = {key:?}\naccounts = [{first:?}]\n"));
+        for (name, own) in &self.clients {
+            let is_given = |key: &str| own.iter().any(|line| line.starts_with(key));
+            text.push_str(&format!("[clients.{name}]\n{}", lines(own)));
+            if !is_given("key") {
+                text.push_str(&format!("key = {:?}\n", canary::CLIENT_KEY));
+            }
+            if !is_given("accounts") {
+                text.push_str(&format!("accounts = [{:?}]\n", self.accounts[0].name));
+            }
+        }
         text.push_str(&lines(&self.more));
         text
     }
@@ -403,6 +446,18 @@ impl Edge {
     pub fn admin(&self, target: &str) -> Response {
         let key = format!("Bearer {}", canary::ADMIN_KEY);
         http::send(self.admin, "GET", target, &[("authorization", &key)], b"")
+    }
+
+    /// Where apps ask.
+    ///
+    /// # Panics
+    /// When the edge does not say where that is.
+    #[track_caller]
+    #[must_use]
+    pub fn api(&self) -> SocketAddr {
+        eventually_some(PATIENCE, "the edge says where apps ask", || {
+            self.stderr.address("for apps")
+        })
     }
 
     /// `/v1/status`.
