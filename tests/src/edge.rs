@@ -762,3 +762,40 @@ fn is_heard(pid: u32, signal: Signal) -> bool {
 fn owned(texts: &[&str]) -> Vec<String> {
     texts.iter().map(|text| (*text).to_owned()).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_api_listener_is_configured_as_told() {
+        let folder = Folder::new();
+        let usual = Builder::new("wxedge").render(&folder);
+        let key = canary::CLIENT_KEY;
+        assert!(usual.contains(&format!("[clients.crm]\nkey = {key:?}\naccounts = [\"main\"]\n")));
+        assert!(!usual.contains("[wechat]"));
+        let told = Builder::new("wxedge")
+            .api_base(&["http://127.0.0.1:1", "http://127.0.0.1:2"])
+            .wechat("ca_file = \"ca.pem\"")
+            .client("crm", &["keys = [\"a\", \"b\"]", "raw_token = true"])
+            .client("shop", &["accounts = [\"other\"]"])
+            .render(&folder);
+        let wechat = "[wechat]\napi_base = [\"http://127.0.0.1:1\", \"http://127.0.0.1:2\"]\nca_file = \"ca.pem\"\n";
+        assert!(told.contains(wechat), "{told}");
+        let crm = "[clients.crm]\nkeys = [\"a\", \"b\"]\nraw_token = true\naccounts = [\"main\"]\n";
+        let shop = format!("[clients.shop]\naccounts = [\"other\"]\nkey = {key:?}\n");
+        assert!(told.contains(&format!("{crm}{shop}")), "{told}");
+        assert!(!Builder::new("wxedge").without_clients().render(&folder).contains("[clients"));
+    }
+
+    #[test]
+    fn addresses_are_read_from_what_the_edge_says() {
+        let said = "wxedge 0.1.0 listens\n  for WeChat  http://127.0.0.1:1\n  for apps    https://127.0.0.1:2\n  for you     http://127.0.0.1:3/v1/status\n";
+        let lines = Lines::collect(said.as_bytes());
+        let _said = lines.rest();
+        let found =
+            ["for WeChat", "for apps", "for you", "for nobody"].map(|words| lines.address(words));
+        let port = |port| Some(SocketAddr::from(([127, 0, 0, 1], port)));
+        assert_eq!(found, [port(1), port(2), port(3), None]);
+    }
+}
