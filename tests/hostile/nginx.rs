@@ -11,12 +11,12 @@ use wxedge_tests::edge::{Builder, Edge};
 use wxedge_tests::folder::Folder;
 use wxedge_tests::http::{Connection, Response};
 use wxedge_tests::message::Message;
+use wxedge_tests::tls::Identity;
 use wxedge_tests::wechat::{Mode, Verdict, Wechat};
 use wxedge_tests::{PATIENCE, eventually};
 
 use crate::edge;
 use crate::sockets::{self, Reserved};
-use crate::tls::Identity;
 
 const CONF: &str = include_str!("../../conf/nginx.conf");
 

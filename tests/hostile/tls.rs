@@ -6,58 +6,17 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
-use rustls::client::Resumption;
-use rustls::crypto::ring;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{
-    ClientConfig, RootCertStore, ServerConfig, ServerConnection, SupportedProtocolVersion,
-};
+use rustls::{ServerConfig, ServerConnection};
 use wxedge_tests::canary;
 use wxedge_tests::edge::{Builder, Edge};
 use wxedge_tests::folder::Folder;
 use wxedge_tests::http::{Connection, find};
 use wxedge_tests::message::Message;
+use wxedge_tests::tls::Identity;
 use wxedge_tests::wechat::{Verdict, Wechat};
 use wxedge_tests::{PATIENCE, Ruler, eventually, thread};
 
 use crate::{PROGRAM, edge};
-
-/// A certificate that only those trust who have it.
-pub(crate) struct Identity {
-    pub(crate) certificate: String,
-    pub(crate) key: String,
-}
-
-impl Identity {
-    pub(crate) fn of(name: &str) -> Identity {
-        let made = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
-        Identity { certificate: made.cert.pem(), key: made.signing_key.serialize_pem() }
-    }
-
-    /// Into `<name>.pem` and `<name>.key` of a folder.
-    fn write(&self, folder: &Folder, name: &str) {
-        folder.write(&format!("{name}.pem"), &self.certificate);
-        folder.write(&format!("{name}.key"), &self.key);
-    }
-
-    /// A client that trusts this and nothing else.
-    pub(crate) fn trusted(
-        &self,
-        versions: &[&'static SupportedProtocolVersion],
-    ) -> Arc<ClientConfig> {
-        let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_slice(self.certificate.as_bytes()).unwrap()).unwrap();
-        let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
-        let builder = builder.with_protocol_versions(versions).unwrap();
-        let mut config = builder.with_root_certificates(roots).with_no_client_auth();
-        // A resumed session shows no certificate.
-        config.resumption = Resumption::disabled();
-        // As browsers offer it; the edge speaks HTTP/1.1 alone.
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        Arc::new(config)
-    }
-}
 
 /// An edge whose listener has a certificate from its folder.
 fn with_tls(folder: &Folder, listener: &str) -> Builder {
@@ -228,11 +187,7 @@ struct TlsApp {
 
 impl TlsApp {
     fn start(identity: &Identity) -> TlsApp {
-        let certificate = CertificateDer::from_pem_slice(identity.certificate.as_bytes()).unwrap();
-        let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes()).unwrap();
-        let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()));
-        let builder = builder.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
-        let config = Arc::new(builder.with_single_cert(vec![certificate], key).unwrap());
+        let config = identity.server();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let read = Arc::new(Mutex::new(Vec::new()));

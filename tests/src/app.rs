@@ -242,9 +242,10 @@ impl Gate {
         self.0.1.notify_all();
     }
 
-    fn wait(&self, app: &Inner) {
+    /// Waits until it is open, or nobody waits for the answer any more.
+    pub(crate) fn wait(&self, is_over: impl Fn() -> bool) {
         let mut open = lock(&self.0.0);
-        while !*open && !app.is_over() {
+        while !*open && !is_over() {
             let waited = self.0.1.wait_timeout(open, Duration::from_millis(50));
             open = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
@@ -468,7 +469,7 @@ impl Inner {
             self.pause(answer.delay);
         }
         if let Some(gate) = &answer.gate {
-            gate.wait(self);
+            gate.wait(|| self.is_over());
         }
         let mut whole = answer.head();
         whole.extend_from_slice(&answer.body);

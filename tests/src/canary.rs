@@ -25,11 +25,17 @@ pub const ADMIN_KEY: &str = "CanaryAdminKey8f14e45fceea167a";
 pub const CLIENT_KEY: &str = "CanaryClientKey9c9f0f895fb98ab";
 /// A secret in the query of the app's URL.
 pub const APP_KEY: &str = "CanaryAppKey1679091c5a880faf";
+/// How every access token of the fake WeChat API begins.
+pub const ACCESS_TOKEN_PREFIX: &str = "CanaryAccessToken";
+/// How every ticket of the fake WeChat API begins.
+pub const TICKET_PREFIX: &str = "CanaryTicket";
+/// How every token of a user (`/sns/oauth2/*`) of the fake WeChat API begins.
+pub const USER_TOKEN_PREFIX: &str = "CanaryUserToken";
 /// How every openid of the tests begins.
 pub const OPENID: &str = "oCanary";
 
 /// What may not stand in any output: the secrets, and what only query strings hold.
-const FORBIDDEN: [&str; 14] = [
+const FORBIDDEN: [&str; 17] = [
     TOKEN,
     TOKEN_OLD,
     TOKEN_WRONG,
@@ -41,6 +47,9 @@ const FORBIDDEN: [&str; 14] = [
     ADMIN_KEY,
     CLIENT_KEY,
     APP_KEY,
+    ACCESS_TOKEN_PREFIX,
+    TICKET_PREFIX,
+    USER_TOKEN_PREFIX,
     OPENID,
     "signature=",
     "echostr=",

@@ -108,6 +108,8 @@ pub struct Builder {
     accounts: Vec<Account>,
     listen: Vec<String>,
     runtime: Vec<String>,
+    wechat: Vec<String>,
+    clients: Vec<(String, Vec<String>)>,
     more: Vec<String>,
     environment: Vec<(String, String)>,
     admin_key: bool,
@@ -124,6 +126,8 @@ impl Builder {
             accounts: vec![Account::named("main")],
             listen: Vec::new(),
             runtime: Vec::new(),
+            wechat: Vec::new(),
+            clients: vec![("crm".to_owned(), Vec::new())],
             more: Vec::new(),
             environment: Vec::new(),
             admin_key: true,
@@ -194,6 +198,34 @@ impl Builder {
         self
     }
 
+    /// Calls of the API go to these, in order of preference.
+    #[must_use]
+    pub fn api_base(self, urls: &[&str]) -> Builder {
+        self.wechat(&format!("api_base = {urls:?}"))
+    }
+
+    /// One more line under `[wechat]`.
+    #[must_use]
+    pub fn wechat(mut self, line: &str) -> Builder {
+        self.wechat.push(line.to_owned());
+        self
+    }
+
+    /// A client of the API listener with these lines under `[clients.<name>]`. `key` and `accounts` are those of `crm`
+    /// unless given: [`canary::CLIENT_KEY`] and the first account.
+    #[must_use]
+    pub fn client(mut self, name: &str, lines: &[&str]) -> Builder {
+        self.clients.retain(|(other, _)| other != name);
+        self.clients.push((name.to_owned(), owned(lines)));
+        self
+    }
+
+    /// Without clients: anybody on this machine may use the API listener. There is one, `crm`, unless told.
+    #[must_use]
+    pub fn without_clients(self) -> Builder {
+        Builder { clients: Vec::new(), ..self }
+    }
+
     /// More tables, as they are.
     #[must_use]
     pub fn more(mut self, text: &str) -> Builder {
@@ -252,11 +284,22 @@ impl Builder {
         text.push_str(&lines(&self.runtime));
         text.push_str(&format!("upgrade_sock = \"{path}/upgrade.sock\"\n"));
         text.push_str(&format!("[store]\nurl = \"embedded:{path}/store\"\n"));
+        if !self.wechat.is_empty() {
+            text.push_str(&format!("[wechat]\n{}", lines(&self.wechat)));
+        }
         for account in &self.accounts {
             account.render(&mut text).expect("text");
         }
-        let (key, first) = (canary::CLIENT_KEY, &self.accounts[0].name);
-        text.push_str(&format!("[clients.crm]\nkey = {key:?}\naccounts = [{first:?}]\n"));
+        for (name, own) in &self.clients {
+            let is_given = |key: &str| own.iter().any(|line| line.starts_with(key));
+            text.push_str(&format!("[clients.{name}]\n{}", lines(own)));
+            if !is_given("key") {
+                text.push_str(&format!("key = {:?}\n", canary::CLIENT_KEY));
+            }
+            if !is_given("accounts") {
+                text.push_str(&format!("accounts = [{:?}]\n", self.accounts[0].name));
+            }
+        }
         text.push_str(&lines(&self.more));
         text
     }
@@ -403,6 +446,18 @@ impl Edge {
     pub fn admin(&self, target: &str) -> Response {
         let key = format!("Bearer {}", canary::ADMIN_KEY);
         http::send(self.admin, "GET", target, &[("authorization", &key)], b"")
+    }
+
+    /// Where apps ask.
+    ///
+    /// # Panics
+    /// When the edge does not say where that is.
+    #[track_caller]
+    #[must_use]
+    pub fn api(&self) -> SocketAddr {
+        eventually_some(PATIENCE, "the edge says where apps ask", || {
+            self.stderr.address("for apps")
+        })
     }
 
     /// `/v1/status`.
@@ -706,4 +761,41 @@ fn is_heard(pid: u32, signal: Signal) -> bool {
 
 fn owned(texts: &[&str]) -> Vec<String> {
     texts.iter().map(|text| (*text).to_owned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_api_listener_is_configured_as_told() {
+        let folder = Folder::new();
+        let usual = Builder::new("wxedge").render(&folder);
+        let key = canary::CLIENT_KEY;
+        assert!(usual.contains(&format!("[clients.crm]\nkey = {key:?}\naccounts = [\"main\"]\n")));
+        assert!(!usual.contains("[wechat]"));
+        let told = Builder::new("wxedge")
+            .api_base(&["http://127.0.0.1:1", "http://127.0.0.1:2"])
+            .wechat("ca_file = \"ca.pem\"")
+            .client("crm", &["keys = [\"a\", \"b\"]", "raw_token = true"])
+            .client("shop", &["accounts = [\"other\"]"])
+            .render(&folder);
+        let wechat = "[wechat]\napi_base = [\"http://127.0.0.1:1\", \"http://127.0.0.1:2\"]\nca_file = \"ca.pem\"\n";
+        assert!(told.contains(wechat), "{told}");
+        let crm = "[clients.crm]\nkeys = [\"a\", \"b\"]\nraw_token = true\naccounts = [\"main\"]\n";
+        let shop = format!("[clients.shop]\naccounts = [\"other\"]\nkey = {key:?}\n");
+        assert!(told.contains(&format!("{crm}{shop}")), "{told}");
+        assert!(!Builder::new("wxedge").without_clients().render(&folder).contains("[clients"));
+    }
+
+    #[test]
+    fn addresses_are_read_from_what_the_edge_says() {
+        let said = "wxedge 0.1.0 listens\n  for WeChat  http://127.0.0.1:1\n  for apps    https://127.0.0.1:2\n  for you     http://127.0.0.1:3/v1/status\n";
+        let lines = Lines::collect(said.as_bytes());
+        let _said = lines.rest();
+        let found =
+            ["for WeChat", "for apps", "for you", "for nobody"].map(|words| lines.address(words));
+        let port = |port| Some(SocketAddr::from(([127, 0, 0, 1], port)));
+        assert_eq!(found, [port(1), port(2), port(3), None]);
+    }
 }

@@ -3,11 +3,13 @@
 //! | module | what it is |
 //! |---|---|
 //! | [`wechat`] | WeChat: signs, encrypts, sends, waits, sends again, judges the answer, alarms |
+//! | [`wechat_api`] | WeChat's API: tokens, tickets, quotas by the real rules; fails as told, and remembers what it was asked |
 //! | [`message`] | messages and events as WeChat words them |
 //! | [`app`] | the app: answers as told, badly where told, and remembers what it was asked |
 //! | [`edge`] | the real `wxedge`, started with a configuration of its own, ended by its id |
 //! | [`canary`] | every secret of those configurations; none of them may turn up in any output |
 //! | [`http`] | an HTTP/1.1 client that sends what it is told, byte for byte |
+//! | [`tls`] | certificates, and clients that trust them |
 //! | [`xml`] | a strict reader for replies that shares nothing with wxedge's own |
 //! | [`metrics`] | Prometheus' text format, read |
 //!
@@ -23,7 +25,9 @@ pub mod folder;
 pub mod http;
 pub mod message;
 pub mod metrics;
+pub mod tls;
 pub mod wechat;
+pub mod wechat_api;
 pub mod xml;
 
 use std::sync::Arc;
