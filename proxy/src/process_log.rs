@@ -70,7 +70,9 @@ impl Log for Sink {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         // Libraries print raw headers at lower levels.
         let ours = metadata.target().starts_with("wxedge");
-        metadata.level() <= if ours { Level::Info } else { Level::Warn }
+        // What fails in connecting we are told, and say ourselves; a kept connection that is missed is no error.
+        let told = metadata.target() == "pingora_core::connectors";
+        !told && metadata.level() <= if ours { Level::Info } else { Level::Warn }
     }
 
     fn log(&self, record: &Record<'_>) {

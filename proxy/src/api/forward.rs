@@ -68,13 +68,18 @@ impl Call<'_> {
         loop {
             let target = self.target_with(credentials, token.as_deref());
             let answer = self.exchange(&target, &mut body, session, record).await?;
-            let Answer::Whole(_, whole) = &answer else { return Ok((Outcome::Ok, answer)) };
-            let said = match errcode::read(whole) {
-                Some(said) if said.errcode != 0 => said,
-                _ => return Ok((Outcome::Ok, answer)),
+            let Answer::Whole(_, whole) = &answer else {
+                record.said(None);
+                return Ok((Outcome::Ok, answer));
             };
-            record.errcode = Some(said.errcode);
-            record.wechat_rid = errcode::rid(&said.errmsg).map(str::to_owned);
+            let said = match errcode::read(whole) {
+                Some(said) => said,
+                None => {
+                    record.said(None);
+                    return Ok((Outcome::Ok, answer));
+                }
+            };
+            record.said(Some(&said));
             let refused = token.as_ref().filter(|_| errcode::is_token_rejected(said.errcode));
             if let Some(refused) = refused {
                 // Passed on, the code would make SDKs ask for a token and call again, without end.

@@ -7,6 +7,7 @@ use serde::Serialize;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
+use wxedge_wechat::api::errcode::{self, Answer};
 
 /// Begun with a call, finished with its outcome. Dropped unfinished, as when the caller's connection ends, it counts as
 /// `client_gone`.
@@ -22,12 +23,11 @@ pub struct Record {
     pub account: String,
     /// The path, if it is a known one, else `other`.
     pub api: &'static str,
-    /// WeChat's.
-    pub errcode: Option<i64>,
+    errcode: Option<i64>,
     /// The edge's own.
     pub own_errcode: Option<i64>,
     /// WeChat's id of the call, which its support asks for.
-    pub wechat_rid: Option<String>,
+    wechat_rid: Option<String>,
     /// Requests that went to WeChat.
     pub attempts: u32,
     finished: bool,
@@ -70,6 +70,12 @@ impl Record {
             attempts: 0,
             finished: false,
         }
+    }
+
+    /// WeChat's last word: an error, or none.
+    pub fn said(&mut self, error: Option<&Answer<'_>>) {
+        self.errcode = error.map(|error| error.errcode);
+        self.wechat_rid = error.and_then(|error| errcode::rid(&error.errmsg)).map(str::to_owned);
     }
 
     /// It is over.
