@@ -69,7 +69,7 @@ pub(super) struct Call {
 impl Schedule {
     fn new(seed: u64, source: Source) -> Schedule {
         let policy = Policy { source, configuration: 0 };
-        let sick = seed % 4 == 0;
+        let sick = seed.is_multiple_of(4);
         Schedule {
             sick,
             random: Random(seed),
