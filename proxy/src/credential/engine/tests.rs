@@ -1,3 +1,4 @@
+mod judge;
 mod schedule;
 mod world;
 
