@@ -9,8 +9,8 @@ use arc_swap::ArcSwap;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 /// The list of one account.
 #[derive(Debug)]
@@ -70,7 +70,8 @@ impl CallbackIps {
     /// The list that was kept for `appid`.
     pub fn restore(store: &Store, appid: &str) -> CallbackIps {
         let kept = store.value(&name(appid)).ok().flatten();
-        let kept: List = kept.and_then(|kept| serde_json::from_slice(&kept).ok()).unwrap_or_default();
+        let kept: List =
+            kept.and_then(|kept| serde_json::from_slice(&kept).ok()).unwrap_or_default();
         let list = List::read(kept.ip_list, kept.fetched);
         let due_s = AtomicI64::new(list.fetched + limits::CALLBACK_IPS_REFRESH.as_secs() as i64);
         CallbackIps { list: ArcSwap::from_pointee(list), due_s }
@@ -89,7 +90,8 @@ impl CallbackIps {
     /// Asks for it when it is due. Called once a second.
     pub fn upkeep(self: &Arc<Self>, credentials: &Arc<Credentials>, store: &Store, appid: &str) {
         let now_s = unix_now_s();
-        if now_s < self.due_s.load(Ordering::Relaxed) || credentials.access_token.value().is_none() {
+        if now_s < self.due_s.load(Ordering::Relaxed) || credentials.access_token.value().is_none()
+        {
             return;
         }
         let retry = limits::CALLBACK_IPS_RETRY.as_secs() as i64;

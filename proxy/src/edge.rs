@@ -1,22 +1,22 @@
 //! The edge: its accounts, what they share, and the way in, for our own listener and for a host's Pingora server.
 
 use crate::account::{Account, Shared};
-use crate::api::{self, quota};
 use crate::api::budget::Budgets;
 use crate::api::caller::Clients;
 use crate::api::copy::Copies;
 use crate::api::edge_token::EdgeTokens;
+use crate::api::{self, quota};
 use crate::api_base::{self, ApiBases};
 use crate::callback;
 use crate::config::Config;
 use crate::connection::{App, Arrival, Response, framing};
 use crate::events::Events;
+use crate::key_file;
 use crate::limits;
 use crate::lines::{Lines, unix_now};
 use crate::metrics::Metrics;
 use crate::openid::OpenidKey;
 use crate::outcome::Outcome;
-use crate::key_file;
 use crate::store::{self, Store};
 use crate::upstream::Failure;
 use arc_swap::{ArcSwap, Guard};

@@ -54,7 +54,11 @@ fn the_series_of_an_account_go_with_it_and_start_again_at_zero() {
     let mut running = edge().and(other()).start();
     let of_other = |running: &Edge| -> Vec<String> {
         let text = running.admin("/metrics").text().to_owned();
-        text.lines().filter(|line| line.contains(r#"account="other""#)).map(str::to_owned).collect()
+        // WeChat's API does not answer here, and how often it was asked is a matter of time.
+        let counts = |line: &&str| {
+            line.contains(r#"account="other""#) && !line.starts_with("wxedge_token_refreshes")
+        };
+        text.lines().filter(counts).map(str::to_owned).collect()
     };
     let at_start = of_other(&running);
     for wechat in [running.wechat_of("other"), running.wechat()] {

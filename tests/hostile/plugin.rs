@@ -1,7 +1,7 @@
 //! wxedge inside somebody else's Pingora server: `proxy/examples/plugin.rs`, as a process.
 
 use std::fs::File;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::SystemTime;
@@ -12,6 +12,7 @@ use wxedge_tests::folder::Folder;
 use wxedge_tests::http::{self, Connection};
 use wxedge_tests::message::Message;
 use wxedge_tests::wechat::{Verdict, Wechat};
+use wxedge_tests::wechat_api::Api;
 use wxedge_tests::{PATIENCE, eventually_some};
 
 use crate::{PROGRAM, edge};
@@ -20,23 +21,30 @@ use crate::{PROGRAM, edge};
 struct Plugin {
     child: Child,
     address: SocketAddr,
+    /// Where apps call WeChat.
+    api: SocketAddr,
     folder: Folder,
 }
 
 impl Plugin {
-    fn start(app: &App, site: &App) -> Plugin {
+    fn start(app: &App, site: &App, wechat: &Api) -> Plugin {
         let folder = Folder::new();
-        let config = folder.write("wxedge.toml", edge().app(app).render(&folder));
+        let edge =
+            edge().app(app).api_base(&[&wechat.url()]).client("crm", &[r#"allow = ["/**"]"#]);
+        let config = folder.write("wxedge.toml", edge.render(&folder));
         let output = File::create(folder.path().join("output")).unwrap();
         let mut command = Command::new(program());
-        command.arg(config).arg("127.0.0.1:0").arg(site.address().to_string());
+        command.arg(config).arg("127.0.0.1:0").arg(site.address().to_string()).arg("127.0.0.2:0");
         command.stdin(Stdio::null()).stdout(output.try_clone().unwrap()).stderr(output);
         let mut child = command.spawn().unwrap();
-        let address = eventually_some(PATIENCE, "the plugin listens", || {
-            assert_eq!(child.try_wait().unwrap(), None, "the plugin ended");
-            listens_on(child.id())
-        });
-        Plugin { child, address, folder }
+        let mut listens_on = |ip: [u8; 4]| {
+            eventually_some(PATIENCE, "the plugin listens", || {
+                assert_eq!(child.try_wait().unwrap(), None, "the plugin ended");
+                listens_on(child.id(), ip.into())
+            })
+        };
+        let (address, api) = (listens_on([127, 0, 0, 1]), listens_on([127, 0, 0, 2]));
+        Plugin { child, address, api, folder }
     }
 
     fn wechat(&self) -> Wechat {
@@ -97,8 +105,8 @@ fn newest(folder: &Path) -> SystemTime {
     times.max().unwrap_or(SystemTime::UNIX_EPOCH)
 }
 
-/// The port on which a process listens, as the kernel tells it.
-fn listens_on(pid: u32) -> Option<SocketAddr> {
+/// The port of `ip` on which a process listens, as the kernel tells it.
+fn listens_on(pid: u32, ip: Ipv4Addr) -> Option<SocketAddr> {
     let files = std::fs::read_dir(format!("/proc/{pid}/fd")).ok()?;
     let sockets: Vec<String> = files
         .filter_map(|file| std::fs::read_link(file.ok()?.path()).ok())
@@ -110,9 +118,11 @@ fn listens_on(pid: u32) -> Option<SocketAddr> {
     table.lines().find_map(|line| {
         let fields: Vec<&str> = line.split_whitespace().collect();
         let [_, local, _, "0A", _, _, _, _, _, inode, ..] = fields.as_slice() else { return None };
-        let (_, port) =
+        let (address, port) =
             local.split_once(':').filter(|_| sockets.iter().any(|socket| socket == inode))?;
-        Some(SocketAddr::from(([127, 0, 0, 1], u16::from_str_radix(port, 16).ok()?)))
+        // As the machine has it in memory: little-endian.
+        let is_ip = u32::from_str_radix(address, 16).ok()? == u32::from_le_bytes(ip.octets());
+        is_ip.then_some(SocketAddr::from((ip, u16::from_str_radix(port, 16).ok()?)))
     })
 }
 
@@ -120,7 +130,8 @@ fn listens_on(pid: u32) -> Option<SocketAddr> {
 fn callbacks_are_wxedge_s_and_everything_else_is_the_host_s() {
     let app = App::answering(Answer::text("from the app"));
     let site = App::answering(Answer::new(200, "text/html", "the old site"));
-    let plugin = Plugin::start(&app, &site);
+    let api = Api::start();
+    let plugin = Plugin::start(&app, &site, &api);
     let wechat = plugin.wechat();
     assert_eq!(wechat.verify().verdict, Verdict::Acknowledged);
     for _ in 0..3 {
@@ -175,4 +186,27 @@ fn callbacks_are_wxedge_s_and_everything_else_is_the_host_s() {
     let output = plugin.output();
     canary::search(&output).unwrap();
     assert!(!output.contains("CanaryQuery"), "{output}");
+}
+
+#[test]
+fn apps_call_wechat_through_the_host() {
+    let (app, site, wechat) =
+        (App::answering(Answer::text("")), App::answering(Answer::text("")), Api::start());
+    let plugin = Plugin::start(&app, &site, &wechat);
+    let target = "/main/cgi-bin/user/info?openid=o1";
+    assert_eq!(http::get(plugin.api, target).json()["errcode"], -9401);
+    let key = format!("Bearer {}", canary::CLIENT_KEY);
+    let call = |method, target, body: &[u8]| {
+        http::send(plugin.api, method, target, &[("authorization", &key)], body)
+    };
+    assert_eq!(call("GET", target, b"").json()["openid"], "o1");
+    let sent = call("POST", "/main/cgi-bin/message/custom/send", b"{\"touser\":\"o1\"}");
+    assert_eq!(sent.json()["errcode"], 0);
+    assert_eq!(call("GET", "/main//cgi-bin", b"").json()["errcode"], -9400);
+    assert_eq!((wechat.mistakes(), wechat.fetches().stable), (Vec::<String>::new(), 1));
+    assert_eq!((app.calls(), site.calls()), (0, 0));
+    eventually_some(PATIENCE, "the log is written", || {
+        (plugin.output().matches("\"api\":").count() >= 4).then_some(())
+    });
+    canary::search(&plugin.output()).unwrap();
 }

@@ -776,7 +776,7 @@ mod tests {
         let usual = Builder::new("wxedge").render(&folder);
         let key = canary::CLIENT_KEY;
         assert!(usual.contains(&format!("[clients.crm]\nkey = {key:?}\naccounts = [\"main\"]\n")));
-        assert!(!usual.contains("[wechat]"));
+        assert!(usual.contains("[wechat]\napi_base = [\"http://127.0.0.1:1\"]\n"));
         let told = Builder::new("wxedge")
             .api_base(&["http://127.0.0.1:1", "http://127.0.0.1:2"])
             .wechat("ca_file = \"ca.pem\"")

@@ -45,7 +45,9 @@ pub(super) async fn clear_quota(edge: &Edge, account: &Account) -> Done {
     let counted = edge.store.count_below("clear_quota", &account.config.appid, month, max).await;
     let used = match counted {
         Ok(Some(used)) => used,
-        Ok(None) => return Err(format!("all {max} of this month are used; the next is on the 1st")),
+        Ok(None) => {
+            return Err(format!("all {max} of this month are used; the next is on the 1st"));
+        }
         Err(error) => return Err(format!("not done, because it could not be counted: {error}")),
     };
     let ask = Ask {

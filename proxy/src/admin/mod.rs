@@ -157,7 +157,8 @@ impl Admin {
             ForAccount::CallbackIps => Ok(actions::callback_ips(account)),
             ForAccount::TokenRefresh => actions::refresh(account).await,
             ForAccount::ClearQuota => actions::clear_quota(&self.edge, account).await,
-            ForAccount::CallbackCheck => match body::small(session, limits::ADMIN_BODY_BYTES).await {
+            ForAccount::CallbackCheck => match body::small(session, limits::ADMIN_BODY_BYTES).await
+            {
                 Ok(body) => actions::callback_check(account, &body).await,
                 Err(_) => return object(400, &json!({"error": "the body did not come"})),
             },

@@ -18,9 +18,10 @@ impl Admin {
         let loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         let store = &config.store.dir;
         let bases = self.edge.api_bases();
-        let bases = bases.bases().iter().map(|base| {
-            json!({"base": base.origin(), "up": base.is_up(), "since": base.since()})
-        });
+        let bases = bases
+            .bases()
+            .iter()
+            .map(|base| json!({"base": base.origin(), "up": base.is_up(), "since": base.since()}));
         json!({
             "version": env!("CARGO_PKG_VERSION"),
             "started": self.started,

@@ -98,7 +98,10 @@ pub enum Left {
 
 impl Budgets {
     /// The budgets of `clients`, with what `before` had used.
-    pub fn new(clients: &BTreeMap<String, Arc<config::Client>>, before: Option<&Budgets>) -> Budgets {
+    pub fn new(
+        clients: &BTreeMap<String, Arc<config::Client>>,
+        before: Option<&Budgets>,
+    ) -> Budgets {
         let mut counts = HashMap::new();
         for client in clients.values().filter(|client| client.budget != Budget::Off) {
             for account in &client.accounts {

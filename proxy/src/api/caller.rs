@@ -111,7 +111,9 @@ impl Caller {
                 if !client.config.allow.iter().any(|pattern| pattern.matches(decoded_path)) =>
             {
                 let name = &client.config.name;
-                Err(Refusal::forbidden(format!("client {name} may not call this API; see its `allow`")))
+                Err(Refusal::forbidden(format!(
+                    "client {name} may not call this API; see its `allow`"
+                )))
             }
             _ => Ok(()),
         }
@@ -125,7 +127,9 @@ impl Caller {
         match self {
             Caller::Client(client) if !client.config.raw_token => {
                 let name = &client.config.name;
-                Err(Refusal::forbidden(format!("client {name} may not read the token; see `raw_token`")))
+                Err(Refusal::forbidden(format!(
+                    "client {name} may not read the token; see `raw_token`"
+                )))
             }
             _ => Ok(()),
         }

@@ -56,7 +56,8 @@ pub async fn answer(
         ["jssdk"] => {
             let url = query::value(target.query().unwrap_or_default(), "url");
             let url = url.ok_or(Refusal::bad_request("url=<percent-encoded page> is missing"))?;
-            let page = jssdk::page(&url, &account.config.jssdk_hosts).map_err(|refused| Refusal::forbidden(refused.to_string()))?;
+            let page = jssdk::page(&url, &account.config.jssdk_hosts)
+                .map_err(|refused| Refusal::forbidden(refused.to_string()))?;
             let (ticket, _) = value(&account, Kind::Jsapi).await?;
             configuration(&account.config.appid, &ticket, page)
         }

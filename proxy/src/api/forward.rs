@@ -84,7 +84,10 @@ impl Call<'_> {
             if let Some(refused) = refused {
                 // Passed on, the code would make SDKs ask for a token and call again, without end.
                 let give_up = |why: &dyn std::fmt::Display| {
-                    Refusal::bad_gateway(format!("WeChat refuses the access token ({}): {why}", said.errcode))
+                    Refusal::bad_gateway(format!(
+                        "WeChat refuses the access token ({}): {why}",
+                        said.errcode
+                    ))
                 };
                 if fresh_token {
                     return Err(give_up(&"also a fresh one; see what this API needs").into());
@@ -175,9 +178,7 @@ impl Call<'_> {
         session: &mut ServerSession,
     ) -> Result<ResponseHeader, Stop> {
         let mut request = head::request(session.req_header(), target).map_err(|_| unsendable())?;
-        request
-            .insert_header(header::HOST, connection.base().host())
-            .map_err(|_| unsendable())?;
+        request.insert_header(header::HOST, connection.base().host()).map_err(|_| unsendable())?;
         let framed = match body.length() {
             Some(length) => request.insert_header(header::CONTENT_LENGTH, length.to_string()),
             None if body.is_empty() => Ok(()),

@@ -53,7 +53,9 @@ mod tests {
         ] {
             assert_eq!(is_worth_reading(&head(headers)), expected, "{headers:?}");
         }
-        assert!(may_be_object(b" \r\n{\"errcode\":0}") && may_be_object(b"") && may_be_object(b"  "));
+        assert!(
+            may_be_object(b" \r\n{\"errcode\":0}") && may_be_object(b"") && may_be_object(b"  ")
+        );
         assert!(!may_be_object(b"\xff\xd8\xff") && !may_be_object(b" []"));
     }
 }

@@ -86,9 +86,10 @@ async fn stages(
     arrival: Arrival,
     record: &mut Record,
 ) -> Result<Ended, Stop> {
-    let _place = edge.api_places.try_acquire().map_err(|_full| {
-        Refusal::unavailable("too many calls at once; try again later")
-    })?;
+    let _place = edge
+        .api_places
+        .try_acquire()
+        .map_err(|_full| Refusal::unavailable("too many calls at once; try again later"))?;
     admit(edge, session)?;
     let uri = session.req_header().uri.clone();
     let whole = uri.path_and_query().map_or("/", |target| target.as_str());
@@ -132,9 +133,12 @@ fn admit(edge: &Edge, session: &ServerSession) -> Result<(), Refusal> {
         return Err(Refusal::forbidden(reason));
     }
     match session.req_header().method {
-        Method::GET | Method::POST | Method::HEAD | Method::PUT | Method::DELETE | Method::PATCH => {
-            Ok(())
-        }
+        Method::GET
+        | Method::POST
+        | Method::HEAD
+        | Method::PUT
+        | Method::DELETE
+        | Method::PATCH => Ok(()),
         _ => Err(Refusal::bad_request("no API of WeChat has this method")),
     }
 }

@@ -47,7 +47,8 @@ pub fn account(
     {
         return Ok(account.clone());
     }
-    let mut own = accounts.into_iter().filter(|account| caller.may_use(&account.config.name).is_ok());
+    let mut own =
+        accounts.into_iter().filter(|account| caller.may_use(&account.config.name).is_ok());
     match (own.next(), own.next()) {
         (Some(only), None) => Ok(only),
         _ => Err(Refusal::not_found(

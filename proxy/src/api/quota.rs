@@ -13,12 +13,14 @@ pub fn upkeep(edge: &Edge, budgets: &Budgets) {
     let mut fullest: Vec<(&Key, f64)> = Vec::new();
     for (key, count) in budgets.iter() {
         let ratio = count.used(now_s) as f64 / count.limit(now_s).max(1) as f64;
-        let same = |other: &&mut (&Key, f64)| other.0.account == key.account && other.0.api == key.api;
+        let same =
+            |other: &&mut (&Key, f64)| other.0.account == key.account && other.0.api == key.api;
         match fullest.iter_mut().find(same) {
             Some(other) => other.1 = other.1.max(ratio),
             None => fullest.push((key, ratio)),
         }
-        let credentials = edge.account(&key.account).and_then(|account| account.credentials.clone());
+        let credentials =
+            edge.account(&key.account).and_then(|account| account.credentials.clone());
         if let Some(credentials) = credentials.filter(|own| own.access_token.value().is_some())
             && count.is_quota_due(now_s)
         {
@@ -35,7 +37,8 @@ async fn learn(credentials: Arc<Credentials>, key: Key, count: Arc<Count>) {
     let ask = Ask { path, body: Some(json!({"cgi_path": key.api})), repeatable: true };
     match credentials.ask(&ask).await {
         Ok(answer) => {
-            if let Some(limit) = answer["quota"]["daily_limit"].as_u64().filter(|limit| *limit > 0) {
+            if let Some(limit) = answer["quota"]["daily_limit"].as_u64().filter(|limit| *limit > 0)
+            {
                 count.learn(unix_now_s(), limit);
             }
         }

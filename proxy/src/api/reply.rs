@@ -1,9 +1,9 @@
 //! The answer to the caller.
 
 use super::forward::Answer;
+use super::head;
 use super::outcome::Outcome;
 use super::refusal::{self, Refusal};
-use super::head;
 use crate::edge::Edge;
 use crate::limits;
 use bytes::Bytes;

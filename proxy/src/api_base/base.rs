@@ -133,7 +133,8 @@ impl Base {
         connector: &TransportConnector,
     ) -> Result<Connection, Failure> {
         let peers = base.peers().await?;
-        let share = limits::API_CONNECT_TIMEOUT / u32::try_from(peers.peers.len()).unwrap_or(1).max(1);
+        let share =
+            limits::API_CONNECT_TIMEOUT / u32::try_from(peers.peers.len()).unwrap_or(1).max(1);
         let share = share.max(limits::CONNECT_SHARE);
         let mut failure = Failure::Dns;
         for peer in &peers.peers {
@@ -162,8 +163,7 @@ impl Base {
             peer.options.custom_l4 = self.tunnel.clone().map(|tunnel| tunnel as _);
             Arc::new(peer)
         };
-        let peers =
-            Arc::new(Peers { peers: addresses.iter().map(peer).collect(), addresses });
+        let peers = Arc::new(Peers { peers: addresses.iter().map(peer).collect(), addresses });
         self.peers.store(peers.clone());
         Ok(peers)
     }

@@ -50,7 +50,8 @@ impl ApiBases {
 async fn exchange(connection: &mut Connection, call: &Call) -> Result<(u16, Bytes), Failure> {
     let head = RequestHeader::build(call.method.clone(), call.target.as_bytes(), Some(3));
     let mut head = head.map_err(|_| Failure::Invalid)?;
-    let mut insert = |name, value: String| head.insert_header(name, value).map_err(|_| Failure::Invalid);
+    let mut insert =
+        |name, value: String| head.insert_header(name, value).map_err(|_| Failure::Invalid);
     insert(header::HOST, connection.base().host().to_owned())?;
     if call.method == Method::POST {
         insert(header::CONTENT_TYPE, "application/json".to_owned())?;

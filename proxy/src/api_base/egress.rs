@@ -44,8 +44,7 @@ impl Tunnel {
     pub(super) fn new(proxy: &Proxy, host: &str, port: u16) -> Tunnel {
         let target = format!("{host}:{port}");
         let authorization = &proxy.authorization;
-        let request =
-            format!("CONNECT {target} HTTP/1.1\r\nhost: {target}\r\n{authorization}\r\n");
+        let request = format!("CONNECT {target} HTTP/1.1\r\nhost: {target}\r\n{authorization}\r\n");
         Tunnel { request }
     }
 

@@ -28,7 +28,9 @@ pub enum Failure {
     #[error("WeChat's answer is not valid HTTP")]
     Invalid,
     /// The connection broke before the answer was complete.
-    #[error("WeChat closed the connection before its answer was complete; the call may have been executed")]
+    #[error(
+        "WeChat closed the connection before its answer was complete; the call may have been executed"
+    )]
     Reset,
 }
 

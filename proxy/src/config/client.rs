@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use super::Secret;
 use super::section::Section;
+use super::value::{any, bearer, name};
 use wxedge_wechat::api::pattern::Pattern;
 use wxedge_wechat::api::route::ApiPath;
-use super::value::{any, bearer, name};
 
 /// One program that may call WeChat through the edge.
 #[derive(Debug)]
@@ -111,7 +111,10 @@ fn budgets(at: &Section<'_>) -> BTreeMap<String, u64> {
         if pattern(path).is_err() || path.contains('*') {
             at.issue(path, "must be the path of an API, such as \"/cgi-bin/message/custom/send\"");
         }
-        budgets.insert(ApiPath::new(path).as_str().to_owned(), at.integer(path, 1..=1_000_000_000_000, 1));
+        budgets.insert(
+            ApiPath::new(path).as_str().to_owned(),
+            at.integer(path, 1..=1_000_000_000_000, 1),
+        );
     }
     budgets
 }

@@ -143,10 +143,10 @@ impl Credential {
         saved: &[SavedCredential],
     ) -> Credential {
         let (appid, policy) = (ground.load().appid.clone(), ground.load().policy(kind));
-        let saved = saved.iter().find(|saved| saved.appid == appid && saved.credential == kind.name());
-        let engine = saved
-            .and_then(|saved| serde_json::from_str(saved.state.expose()).ok())
-            .map_or_else(
+        let saved =
+            saved.iter().find(|saved| saved.appid == appid && saved.credential == kind.name());
+        let engine =
+            saved.and_then(|saved| serde_json::from_str(saved.state.expose()).ok()).map_or_else(
                 || Engine::new(policy),
                 |saved| Engine::restore(policy, now(), saved, rand::random()),
             );
@@ -263,13 +263,14 @@ impl Credential {
         let Status { errcode, action, .. } = self.status();
         let action = action.unwrap_or_default();
         let code = errcode.map(|code| format!(" ({code})")).unwrap_or_default();
-        Missing(match why {
-            Why::Confirmed => format!("it is the one that WeChat hands out{code}"),
+        let text = match why {
+            Why::Confirmed => "WeChat hands out this very one".to_owned(),
             Why::Pausing(pause) => {
-                format!("WeChat gave none{code} and is asked again in {} s. {action}", pause.as_secs() + 1)
+                format!("WeChat is asked again in {} s{code}. {action}", pause.as_secs() + 1)
             }
             Why::Stopped => format!("WeChat gives none{code}. {action}"),
-        })
+        };
+        Missing(text.trim_end().to_owned())
     }
 
     fn engine(&self) -> MutexGuard<'_, Engine> {

@@ -159,10 +159,10 @@ where
     for metrics in family.collect() {
         for metric in metrics.get_metric() {
             let labels = metric.get_label();
-            let pairs: HashMap<&str, &str> = labels.iter().map(|label| (label.name(), label.value())).collect();
-            let of_account = labels
-                .iter()
-                .any(|label| label.name() == "account" && label.value() == account);
+            let pairs: HashMap<&str, &str> =
+                labels.iter().map(|label| (label.name(), label.value())).collect();
+            let of_account =
+                labels.iter().any(|label| label.name() == "account" && label.value() == account);
             if of_account {
                 // Somebody else may have removed it meanwhile.
                 let _gone = family.remove(&pairs);

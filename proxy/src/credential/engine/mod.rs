@@ -194,11 +194,11 @@ impl Engine {
             self.streak = 0;
         }
         let mut opens = self.pause;
-        if self.streak > 0 {
-            opens = opens.max(self.streak_at.plus(backoff::exponential(self.streak)));
+        if let Some(count @ 1..) = self.streak.checked_sub(limits::REACTIVE_AT_ONCE) {
+            opens = opens.max(self.streak_at.plus(backoff::exponential(count)));
         }
         if self.policy.source == Source::Token {
-            opens = opens.max(self.begun.plus(limits::REACTIVE_SPACING)).max(self.reactive.opens());
+            opens = opens.max(self.reactive.opens());
         }
         if let Some(why) = self.closed(now, opens) {
             return Want::Refused(why);

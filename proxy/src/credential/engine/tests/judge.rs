@@ -157,8 +157,7 @@ impl Schedule {
         }
         if let Want::Fetch(fetch) = want {
             assert!(!fetch.force, "forced before it was asked for without");
-            let last = self.fetches.back().filter(|last| Some(*last) > self.resets.back());
-            let apart = last.map_or(i64::MAX, |last| self.t - last);
+            let apart = self.reactive.replace(self.t).map_or(i64::MAX, |last| self.t - last);
             assert!(
                 self.source != Source::Token || apart >= 30 * SECOND,
                 "a token each {apart} ms"

@@ -40,6 +40,8 @@ pub(super) struct Schedule {
     pub(super) last_pause: i64,
     pub(super) fetches: VecDeque<i64>,
     pub(super) resets: VecDeque<i64>,
+    /// The last fetch because of a rejection, since the last reset.
+    pub(super) reactive: Option<i64>,
     pub(super) forced: Vec<i64>,
     /// What has happened, so that a schedule that tests nothing is found out.
     pub(super) seen: BTreeSet<&'static str>,
@@ -92,6 +94,7 @@ impl Schedule {
             last_pause: 0,
             fetches: VecDeque::new(),
             resets: VecDeque::from([START]),
+            reactive: None,
             forced: Vec::new(),
             seen: BTreeSet::new(),
         }
@@ -298,6 +301,7 @@ impl Schedule {
     fn reset(&mut self) {
         self.stopped = false;
         self.resets.push_back(self.t);
+        self.reactive = None;
     }
 
     /// All is well again: soon there is a value that works, and it stays.
