@@ -50,12 +50,12 @@ impl Clients {
         self.0.is_empty()
     }
 
-    /// The client with this key. All keys are compared, each in constant time.
+    /// The client with this key; each is compared in constant time.
     pub fn by_key(&self, key: &str) -> Option<&Arc<Client>> {
         let has = |client: &&Arc<Client>| {
             client.config.keys.iter().fold(false, |found, own| found | own.matches(key.as_bytes()))
         };
-        self.0.iter().filter(has).last()
+        self.0.iter().rfind(has)
     }
 
     /// The client of this name.

@@ -39,9 +39,9 @@ pub struct Call<'a> {
 /// What WeChat answered.
 pub enum Answer {
     /// It was short enough to look into.
-    Whole(ResponseHeader, Bytes),
+    Whole(Box<ResponseHeader>, Bytes),
     /// Its head, what has come of its body, and where the rest comes from.
-    Stream(ResponseHeader, Bytes, Connection),
+    Stream(Box<ResponseHeader>, Bytes, Box<Connection>),
 }
 
 crate::opaque!(Call<'_>, Answer);
@@ -176,7 +176,7 @@ impl Call<'_> {
         target: &str,
         body: &mut Body<'_>,
         session: &mut ServerSession,
-    ) -> Result<ResponseHeader, Stop> {
+    ) -> Result<Box<ResponseHeader>, Stop> {
         let mut request = head::request(session.req_header(), target).map_err(|_| unsendable())?;
         request.insert_header(header::HOST, connection.base().host()).map_err(|_| unsendable())?;
         let framed = match body.length() {
@@ -224,11 +224,11 @@ impl Call<'_> {
     async fn receive(
         &self,
         mut connection: Connection,
-        head: ResponseHeader,
+        head: Box<ResponseHeader>,
     ) -> Result<Answer, Stop> {
         let mut read = BytesMut::new();
         if !inspect::is_worth_reading(&head) {
-            return Ok(Answer::Stream(head, read.freeze(), connection));
+            return Ok(Answer::Stream(head, read.freeze(), Box::new(connection)));
         }
         while let Some(chunk) = connection.chunk().await? {
             // Whole in one piece, as most are: no copy.
@@ -238,7 +238,7 @@ impl Call<'_> {
             }
             read.extend_from_slice(&chunk);
             if read.len() > limits::API_INSPECT_BYTES || !inspect::may_be_object(&read) {
-                return Ok(Answer::Stream(head, read.freeze(), connection));
+                return Ok(Answer::Stream(head, read.freeze(), Box::new(connection)));
             }
         }
         self.edge.api_bases().release(connection).await;

@@ -109,7 +109,7 @@ pub async fn answer(
         };
     }
     if let Some(connection) = connection {
-        edge.api_bases().release(connection).await;
+        edge.api_bases().release(*connection).await;
     }
     session.write_response_body(Bytes::new(), true).await.map_err(|_| Broken::Caller)
 }

@@ -86,13 +86,13 @@ impl Connection {
     ///
     /// # Errors
     /// When there is none in time, or it is no HTTP.
-    pub async fn answer(&mut self) -> Result<ResponseHeader, Failure> {
+    pub async fn answer(&mut self) -> Result<Box<ResponseHeader>, Failure> {
         self.session.read_timeout = Some(limits::API_ANSWER_TIMEOUT);
         for _interim in 0..limits::API_INTERIM_ANSWERS {
             let head = self.session.read_resp_header_parts().await.map_err(|e| reason(&e))?;
             if !head.status.is_informational() {
                 self.session.read_timeout = Some(limits::API_READ_TIMEOUT);
-                return Ok(*head);
+                return Ok(head);
             }
         }
         Err(Failure::Invalid)

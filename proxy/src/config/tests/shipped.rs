@@ -91,7 +91,7 @@ fn the_complete_file_has_every_key() {
     let documented: BTreeSet<_> = lines()
         .iter()
         .filter_map(|line| Some(format!("{}.{}", line.table, line.key()?)))
-        .filter(|path| path != "clients.crm.budgets.\"/cgi-bin/message/custom/send\"")
+        .filter(|path| !path.starts_with("clients.crm.budgets."))
         .collect();
 
     let tables = "[clients.crm]\n[accounts.main]\n";
