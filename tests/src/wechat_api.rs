@@ -1,6 +1,6 @@
 //! The fake WeChat API: `api.weixin.qq.com` with its real rules, and all the ways in which it can fail.
 //!
-//! Tokens come and go by a [`Clock`] that tests move. Every token and ticket begins with a [canary](crate::canary), so
+//! Tokens come and go by a [`Clock`] that tests move. Every token and ticket begins with a [canary], so
 //! that all output of the edge can be searched for them. What is asked is remembered byte for byte.
 //!
 //! ```
