@@ -6,7 +6,7 @@ use crate::api::caller::Clients;
 use crate::api::copy::Copies;
 use crate::api::edge_token::EdgeTokens;
 use crate::api::{self, quota};
-use crate::api_base::{self, ApiBases};
+use crate::api_base::ApiBases;
 use crate::callback;
 use crate::config::Config;
 use crate::connection::{App, Arrival, Response, framing};
@@ -33,6 +33,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
+use url::Url;
 
 /// Everything that serves callbacks.
 #[derive(Debug)]
@@ -68,9 +69,9 @@ pub enum OpenError {
     /// What is in the store.
     #[error("store.url: {0}")]
     Read(#[from] store::StoreError),
-    /// A URL of WeChat's, which a checked configuration has right.
-    #[error("wechat: {0}")]
-    Wechat(#[from] api_base::Failure),
+    /// `wechat.ca_file`.
+    #[error("wechat.{0}")]
+    Wechat(String),
     /// The log's thread.
     #[error("the access log cannot be started: {0}")]
     Log(std::io::Error),
@@ -106,11 +107,15 @@ impl State {
         let bases = match before {
             // What is known of the servers stays known, and connections stay open.
             Some(before) if before.config.wechat == config.wechat => before.bases.clone(),
-            _ => Arc::new(ApiBases::new(&config.wechat, metrics, events.clone())?),
+            _ => {
+                let bases = ApiBases::new(&config.wechat, metrics, events.clone());
+                Arc::new(bases.map_err(OpenError::Wechat)?)
+            }
         };
         let saved = store.credentials()?;
         let shared = Shared { metrics, bases: &bases, store, events, saved: &saved };
         let budgets = Budgets::new(&config.clients, before.map(|before| &before.budgets));
+        budgets.restore(&store.counters(Budgets::SCOPE)?);
         let mut accounts = HashMap::new();
         let mut by_path = HashMap::new();
         for (name, account) in &config.accounts {
@@ -143,7 +148,6 @@ impl Edge {
         let metrics = Metrics::register(registry)?;
         let events = Arc::default();
         let state = State::new(config, None, &metrics, &store, &events)?;
-        state.budgets.restore(&store.counters(Budgets::SCOPE)?);
         Ok(Edge {
             state: ArcSwap::from_pointee(state),
             metrics,
@@ -168,6 +172,9 @@ impl Edge {
         self.state.store(state.clone());
         let removed = |name: &&String| !state.accounts.contains_key(*name);
         before.accounts.keys().filter(removed).for_each(|name| self.metrics.forget(name));
+        let kept = |url: &&Url| state.config.wechat.api_base.contains(url);
+        let bases = before.config.wechat.api_base.iter();
+        bases.filter(|url| !kept(url)).for_each(|url| self.metrics.forget_api_base(url));
         Ok(())
     }
 
@@ -238,7 +245,8 @@ impl Edge {
     }
 
     /// **The plugin's other half**: answers an API call of somebody else's Pingora server. The host decides which requests
-    /// are for it; those of a listener of its own, best.
+    /// are for it: those of a listener of its own, best, which no browser may reach by another site's script (the edge's
+    /// own listener looks at `Host` and `Origin`).
     pub async fn serve_api(self: &Arc<Self>, session: &mut ServerSession) {
         api::handle(self, session, Edge::arrival(session)).await;
     }
@@ -294,7 +302,7 @@ impl Edge {
     pub fn tick(self: &Arc<Self>, before: &mut Summaries) {
         let state = self.state.load_full();
         if state.accounts.values().any(|account| account.credentials.is_some()) {
-            state.bases.probe();
+            state.bases.upkeep();
         }
         quota::upkeep(self, &state.budgets);
         let unwritten = state.budgets.unwritten();

@@ -229,6 +229,13 @@ impl Metrics {
         self.api_base_up.with_label_values(&[&base.origin().ascii_serialization()])
     }
 
+    /// Removes the gauge of a server that is no longer asked.
+    pub fn forget_api_base(&self, base: &Url) {
+        let origin = base.origin().ascii_serialization();
+        // Every one of them was made by `api_base_up`.
+        let _removed = self.api_base_up.remove_label_values(&[&origin]);
+    }
+
     /// Counts a request that was no callback.
     pub fn unrouted(&self, status: u16) {
         self.unrouted.with_label_values(&[&status.to_string()]).inc();

@@ -105,7 +105,7 @@ fn start(path: &Path, config: Config) -> Result<(Server, Signals, Arc<Edge>), St
     let admin = Arc::new(Admin::new(edge.clone(), ready.clone(), draining.clone()));
     let mut certificates = Certificates::default();
     let callback = certificates.listener("callback", &edge, edge.clone(), &draining)?;
-    let api = Arc::new(Api(edge.clone()));
+    let api = Arc::new(Api::new(edge.clone()));
     let api_listener = certificates.listener("api", &edge, api, &draining)?;
     let admin_listener = certificates.listener("admin", &edge, admin.clone(), &undrained)?;
     let addresses = [callback.address(), api_listener.address(), admin_listener.address()];

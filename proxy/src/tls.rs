@@ -47,22 +47,27 @@ impl ResolvesServerCert for Certificate {
     }
 }
 
-/// Connects to https apps: the system's certificate authorities, names checked.
+/// Connects to https servers: the system's certificate authorities, names checked.
 pub fn connector() -> TlsConnector {
-    static CONFIG: OnceLock<Arc<ClientConfig>> = OnceLock::new();
-    let config = CONFIG.get_or_init(|| {
+    static CONNECTOR: OnceLock<TlsConnector> = OnceLock::new();
+    let connector = CONNECTOR.get_or_init(|| {
         let mut roots = RootCertStore::empty();
         let found = rustls_native_certs::load_native_certs();
         for error in &found.errors {
             log::warn!("a certificate authority of the system cannot be read: {error}");
         }
         roots.add_parsable_certificates(found.certs);
-        let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_protocol_versions(rustls::DEFAULT_VERSIONS);
-        // The versions are the library's own defaults for its own provider.
-        #[allow(clippy::expect_used, reason = "invariant of rustls: its defaults fit its provider")]
-        let builder = builder.expect("invariant: ring supports the default versions");
-        Arc::new(builder.with_root_certificates(roots).with_no_client_auth())
+        connector_trusting(roots)
     });
-    TlsConnector::from(config.clone())
+    connector.clone()
+}
+
+/// The same with these certificate authorities instead of the system's.
+pub fn connector_trusting(roots: RootCertStore) -> TlsConnector {
+    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_protocol_versions(rustls::DEFAULT_VERSIONS);
+    // The versions are the library's own defaults for its own provider.
+    #[allow(clippy::expect_used, reason = "invariant of rustls: its defaults fit its provider")]
+    let builder = builder.expect("invariant: ring supports the default versions");
+    TlsConnector::from(Arc::new(builder.with_root_certificates(roots).with_no_client_auth()))
 }

@@ -56,17 +56,16 @@ impl Call<'_> {
         session: &mut ServerSession,
         record: &mut Record,
     ) -> Result<(Outcome, Answer), Stop> {
-        let credentials = self.credentials()?;
         let copy = self.edge.copies.begin(self.edge.config().api.replay_bytes);
         let mut body = Body::begin(session, copy).await?;
         let mut token = match self.credential {
-            Credential::AccessToken => Some(self.token(credentials).await?),
+            Credential::AccessToken => Some(self.token().await?),
             _ => None,
         };
         let mut fresh_token = false;
         let mut busy = 0;
         loop {
-            let target = self.target_with(credentials, token.as_deref());
+            let target = self.target_with(token.as_deref())?;
             let answer = self.exchange(&target, &mut body, session, record).await?;
             let Answer::Whole(_, whole) = &answer else {
                 record.said(None);
@@ -92,7 +91,7 @@ impl Call<'_> {
                 if fresh_token {
                     return Err(give_up(&"also a fresh one; see what this API needs").into());
                 }
-                let better = credentials.access_token.rejected(refused, said.errcode).await;
+                let better = self.credentials()?.access_token.rejected(refused, said.errcode).await;
                 token = Some(better.map_err(|missing| give_up(&missing))?);
                 if body.again().is_none() {
                     // Too long for a copy. The caller's own repetition gets the better token.
@@ -120,26 +119,27 @@ impl Call<'_> {
         })
     }
 
-    async fn token(&self, credentials: &Credentials) -> Result<Arc<Value>, Refusal> {
-        let token = credentials.access_token.get().await;
+    async fn token(&self) -> Result<Arc<Value>, Refusal> {
+        let token = self.credentials()?.access_token.get().await;
         token.map_err(|missing| Refusal::unavailable(format!("no access token: {missing}")))
     }
 
     /// Path and query as they go to WeChat.
-    fn target_with(&self, credentials: &Credentials, token: Option<&Value>) -> String {
+    fn target_with(&self, token: Option<&Value>) -> Result<String, Refusal> {
         let appid = self.account.config.appid.as_str();
-        let secret = credentials.secret();
-        let inject = match (self.credential, token) {
-            (Credential::AccessToken, token) => {
+        let inject = match self.credential {
+            Credential::AccessToken => {
                 Inject::AccessToken(token.map_or("", |token| token.secret().expose()))
             }
-            (Credential::AppidAndSecret, _) => {
-                Inject::AppidAndSecret { appid, secret: secret.expose() }
+            Credential::AppidAndSecret => {
+                let secret = self.credentials()?.secret();
+                let inject = Inject::AppidAndSecret { appid, secret: secret.expose() };
+                return Ok(inject.rewrite(self.target));
             }
-            (Credential::Appid, _) => Inject::Appid(appid),
-            (Credential::AsSent, _) => Inject::AsSent,
+            Credential::Appid => Inject::Appid(appid),
+            Credential::AsSent => Inject::AsSent,
         };
-        inject.rewrite(self.target)
+        Ok(inject.rewrite(self.target))
     }
 
     /// One request and its answer.
@@ -233,7 +233,7 @@ impl Call<'_> {
         while let Some(chunk) = connection.chunk().await? {
             // Whole in one piece, as most are: no copy.
             if read.is_empty() && connection.is_done() && chunk.len() <= limits::API_INSPECT_BYTES {
-                self.edge.api_bases().release(connection).await;
+                connection.release().await;
                 return Ok(Answer::Whole(head, chunk));
             }
             read.extend_from_slice(&chunk);
@@ -241,7 +241,7 @@ impl Call<'_> {
                 return Ok(Answer::Stream(head, read.freeze(), Box::new(connection)));
             }
         }
-        self.edge.api_bases().release(connection).await;
+        connection.release().await;
         Ok(Answer::Whole(head, read.freeze()))
     }
 }

@@ -40,21 +40,44 @@ use wxedge_wechat::api::target::Target;
 
 /// What serves the API listener.
 #[derive(Debug)]
-pub struct Api(pub Arc<Edge>);
+pub struct Api {
+    edge: Arc<Edge>,
+    /// Whether the listener is bound to loopback; a reload does not change that.
+    loopback: bool,
+}
+
+impl Api {
+    /// For the listener that `edge` is configured with now.
+    pub fn new(edge: Arc<Edge>) -> Api {
+        let loopback = edge.config().listen.api.ip().is_loopback();
+        Api { edge, loopback }
+    }
+}
 
 impl App for Api {
     async fn respond(self: &Arc<Self>, session: &mut ServerSession, arrival: Arrival) {
-        handle(&self.0, session, arrival).await;
+        if let Some(reason) = origin::foreign(session, self.loopback) {
+            return refuse(&self.edge, session, arrival, Refusal::forbidden(reason)).await;
+        }
+        handle(&self.edge, session, arrival).await;
     }
 
     fn unrouted(&self, status: u16, reason: &'static str, peer: IpAddr) -> Response {
-        let mut record = Record::begin(&self.0, Instant::now(), peer);
+        let mut record = Record::begin(&self.edge, Instant::now(), peer);
         let refusal = Refusal::bad_request(format!("the request is not well formed ({reason})"));
         record.own_errcode = Some(refusal.errcode());
         let body = refusal.body(&record.rid);
         record.finish(refusal.outcome());
         Response { content_type: refusal::CONTENT_TYPE, ..Response::text(status, body) }
     }
+}
+
+/// A call that is over before it began.
+async fn refuse(edge: &Arc<Edge>, session: &mut ServerSession, arrival: Arrival, refusal: Refusal) {
+    let mut record = Record::begin(edge, arrival.first_byte, arrival.peer);
+    record.own_errcode = Some(refusal.errcode());
+    let written = reply::refuse(session, &refusal, &record.rid).await;
+    record.finish(written.map_or_else(|broken| broken.outcome(), |()| refusal.outcome()));
 }
 
 /// Handles one call: every stage in order, one answer, one outcome.
@@ -70,7 +93,7 @@ pub async fn handle(edge: &Arc<Edge>, session: &mut ServerSession, arrival: Arri
     };
     let written = match ended {
         Ok(Ended::Own(object)) => reply::object(session, &object).await,
-        Ok(Ended::Wechat(_, answer)) => reply::answer(edge, session, answer).await,
+        Ok(Ended::Wechat(_, answer)) => reply::answer(session, answer).await,
         Err(refusal) => {
             record.own_errcode = Some(refusal.errcode());
             reply::refuse(session, &refusal, &record.rid).await
@@ -90,7 +113,7 @@ async fn stages(
         .api_places
         .try_acquire()
         .map_err(|_full| Refusal::unavailable("too many calls at once; try again later"))?;
-    admit(edge, session)?;
+    admit(session)?;
     let uri = session.req_header().uri.clone();
     let whole = uri.path_and_query().map_or("/", |target| target.as_str());
     let target = Target::parse(whole).map_err(|error| Refusal::bad_request(error.to_string()))?;
@@ -126,12 +149,8 @@ async fn stages(
     Ok(Ended::Wechat(outcome, answer))
 }
 
-/// Who may ask at all: no web page, by another site's script or by a name that was made to point here.
-fn admit(edge: &Edge, session: &ServerSession) -> Result<(), Refusal> {
-    let loopback = edge.config().listen.api.ip().is_loopback();
-    if let Some(reason) = origin::foreign(session, loopback) {
-        return Err(Refusal::forbidden(reason));
-    }
+/// Only what WeChat's APIs have use for.
+fn admit(session: &ServerSession) -> Result<(), Refusal> {
     match session.req_header().method {
         Method::GET
         | Method::POST

@@ -4,14 +4,12 @@ use super::forward::Answer;
 use super::head;
 use super::outcome::Outcome;
 use super::refusal::{self, Refusal};
-use crate::edge::Edge;
 use crate::limits;
 use bytes::Bytes;
 use http::{Method, Version, header};
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
 use serde_json::Value;
-use std::sync::Arc;
 
 /// The caller is gone, or WeChat stopped in the middle of its answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,11 +63,7 @@ pub async fn object(session: &mut ServerSession, object: &Value) -> Result<(), B
 ///
 /// # Errors
 /// When one end does not go on; the connection to the caller then ends, so that it sees that something is missing.
-pub async fn answer(
-    edge: &Arc<Edge>,
-    session: &mut ServerSession,
-    answer: Answer,
-) -> Result<(), Broken> {
+pub async fn answer(session: &mut ServerSession, answer: Answer) -> Result<(), Broken> {
     let (from, mut part, mut connection) = match answer {
         Answer::Whole(from, body) if session.req_header().method != Method::HEAD => {
             let head = head::answer(&from).map_err(|_| Broken::Wechat)?;
@@ -109,7 +103,7 @@ pub async fn answer(
         };
     }
     if let Some(connection) = connection {
-        edge.api_bases().release(*connection).await;
+        connection.release().await;
     }
     session.write_response_body(Bytes::new(), true).await.map_err(|_| Broken::Caller)
 }

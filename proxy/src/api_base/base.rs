@@ -7,48 +7,50 @@ use super::health::Health;
 use crate::callback::unix_now_s;
 use crate::limits;
 use crate::upstream::Name;
-use arc_swap::ArcSwap;
-use pingora::ErrorType;
-use pingora::connectors::TransportConnector;
-use pingora::upstreams::peer::{HttpPeer, Peer};
+use pingora::protocols::Stream;
+use pingora::protocols::l4::stream::Stream as L4Stream;
+use pingora::protocols::tls::client::handshake;
 use prometheus::IntGauge;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Waker};
 use std::time::Instant;
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 use url::{Position, Url};
 
 /// One of WeChat's servers.
-#[derive(Debug)]
 pub struct Base {
     origin: String,
     host: String,
-    /// Sets the connections of two bases apart that share an address, as all do behind an egress proxy.
-    place: u64,
-    tls: bool,
     server_name: String,
+    /// Nothing with http.
+    tls: Option<TlsConnector>,
     /// Where to connect: the base, or the egress proxy.
     name: Arc<Name>,
-    tunnel: Option<Arc<Tunnel>>,
-    peers: ArcSwap<Peers>,
+    tunnel: Option<Tunnel>,
+    /// Kept connections and since when they are idle. Last in, first out: the least used ones are closed.
+    idle: Mutex<Vec<(Stream, Instant)>>,
     health: Mutex<(Health, Instant)>,
     up: AtomicBool,
     since: AtomicI64,
     gauge: IntGauge,
 }
 
-/// What Pingora connects to, one for each address.
-#[derive(Debug, Default)]
-struct Peers {
-    addresses: Arc<Vec<SocketAddr>>,
-    peers: Vec<Arc<HttpPeer>>,
+impl std::fmt::Debug for Base {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Base").field("origin", &self.origin).finish_non_exhaustive()
+    }
 }
 
 impl Base {
     pub(super) fn new(
-        place: usize,
         url: &Url,
-        proxy: Option<&Arc<Proxy>>,
+        tls: &TlsConnector,
+        proxy: Option<&Proxy>,
         gauge: IntGauge,
     ) -> Result<Base, Failure> {
         let host = url.host_str().ok_or(Failure::Dns)?;
@@ -57,12 +59,11 @@ impl Base {
         Ok(Base {
             origin: url.origin().ascii_serialization(),
             host: url[Position::BeforeHost..Position::AfterPort].to_owned(),
-            place: place as u64,
-            tls: url.scheme() == "https",
+            tls: (url.scheme() == "https").then(|| tls.clone()),
             server_name: host.trim_matches(['[', ']']).to_owned(),
             name: proxy.map_or_else(|| Arc::new(Name::new(host, port)), |proxy| proxy.name.clone()),
-            tunnel: proxy.map(|proxy| Arc::new(Tunnel::new(proxy, host, port))),
-            peers: ArcSwap::default(),
+            tunnel: proxy.map(|proxy| Tunnel::new(proxy, host, port)),
+            idle: Mutex::default(),
             health: Mutex::new((Health::default(), Instant::now())),
             up: AtomicBool::new(true),
             since: AtomicI64::new(unix_now_s()),
@@ -113,76 +114,70 @@ impl Base {
     }
 
     /// A kept connection, if there is one that is still open.
-    pub(super) async fn kept(
-        base: &Arc<Base>,
-        connector: &TransportConnector,
-    ) -> Option<Connection> {
-        let peers = base.peers.load();
-        for peer in &peers.peers {
-            if let Some(stream) = connector.reused_stream(&**peer).await {
-                return Some(Connection::new(stream, base.clone(), peer.clone(), true));
+    pub(super) fn kept(self: &Arc<Self>) -> Option<Connection> {
+        loop {
+            let (mut stream, _) = self.idle().pop()?;
+            if is_open(&mut stream) {
+                return Some(Connection::new(stream, self.clone(), true));
             }
         }
-        None
+    }
+
+    /// Keeps a connection for the next exchange.
+    pub(super) fn keep(&self, stream: Stream) {
+        let mut idle = self.idle();
+        if idle.len() < limits::API_IDLE_CONNECTIONS {
+            idle.push((stream, Instant::now()));
+        }
+    }
+
+    /// Closes connections that have been idle for too long.
+    pub(super) fn reap(&self) {
+        self.idle().retain(|(_, since)| since.elapsed() < limits::API_IDLE);
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<(Stream, Instant)>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A new connection; TCP, the egress proxy and TLS within the time for connecting. The addresses share it, so that
     /// one that is silent leaves some to the next.
-    pub(super) async fn fresh(
-        base: &Arc<Base>,
-        connector: &TransportConnector,
-    ) -> Result<Connection, Failure> {
-        let peers = base.peers().await?;
-        let share =
-            limits::API_CONNECT_TIMEOUT / u32::try_from(peers.peers.len()).unwrap_or(1).max(1);
-        let share = share.max(limits::CONNECT_SHARE);
+    pub(super) async fn fresh(self: &Arc<Self>) -> Result<Connection, Failure> {
+        let addresses = self.name.addresses().await?;
+        let count = u32::try_from(addresses.len()).unwrap_or(u32::MAX).max(1);
+        let share = (limits::API_CONNECT_TIMEOUT / count).max(limits::CONNECT_SHARE);
         let mut failure = Failure::Dns;
-        for peer in &peers.peers {
-            match tokio::time::timeout(share, connector.new_stream(&**peer)).await {
-                Ok(Ok(stream)) => {
-                    return Ok(Connection::new(stream, base.clone(), peer.clone(), false));
-                }
-                Ok(Err(error)) => failure = reason(error.etype()),
+        for address in addresses.iter() {
+            match tokio::time::timeout(share, self.open(*address)).await {
+                Ok(Ok(stream)) => return Ok(Connection::new(stream, self.clone(), false)),
+                Ok(Err(error)) => failure = error,
                 Err(_elapsed) => failure = Failure::ConnectTimeout,
             }
         }
+        // The server may have moved.
+        self.name.doubt();
         Err(failure)
     }
 
-    /// What to connect to now, made anew when the addresses have changed.
-    async fn peers(&self) -> Result<Arc<Peers>, Failure> {
-        let addresses = self.name.addresses().await?;
-        let peers = self.peers.load_full();
-        if Arc::ptr_eq(&peers.addresses, &addresses) {
-            return Ok(peers);
+    async fn open(&self, address: SocketAddr) -> Result<Stream, Failure> {
+        let stream = TcpStream::connect(address).await;
+        let connected = stream.and_then(|stream| stream.set_nodelay(true).map(|()| stream));
+        let mut stream = connected.map_err(|_| Failure::Connect)?;
+        if let Some(tunnel) = &self.tunnel {
+            tunnel.open(&mut stream).await.map_err(|_| Failure::Proxy)?;
         }
-        let peer = |address: &SocketAddr| {
-            #[expect(clippy::disallowed_methods, reason = "there is no name to resolve")]
-            let mut peer = HttpPeer::new(*address, self.tls, self.server_name.clone());
-            peer.group_key = self.place;
-            peer.options.custom_l4 = self.tunnel.clone().map(|tunnel| tunnel as _);
-            Arc::new(peer)
-        };
-        let peers = Arc::new(Peers { peers: addresses.iter().map(peer).collect(), addresses });
-        self.peers.store(peers.clone());
-        Ok(peers)
+        let stream = L4Stream::from(stream);
+        let Some(tls) = &self.tls else { return Ok(Box::new(stream)) };
+        match handshake(tls, &self.server_name, stream).await {
+            Ok(stream) => Ok(Box::new(stream)),
+            Err(_) => Err(Failure::Tls),
+        }
     }
 }
 
-fn reason(error: &ErrorType) -> Failure {
-    match error {
-        ErrorType::ConnectTimedout | ErrorType::TLSHandshakeTimedout => Failure::ConnectTimeout,
-        ErrorType::InvalidCert | ErrorType::TLSHandshakeFailure | ErrorType::TLSWantX509Lookup => {
-            Failure::Tls
-        }
-        ErrorType::ConnectProxyFailure => Failure::Proxy,
-        _ => Failure::Connect,
-    }
-}
-
-impl Base {
-    /// The key of its kept connections.
-    pub(super) fn pool_key(peer: &HttpPeer) -> u64 {
-        peer.reuse_hash()
-    }
+/// Whether WeChat has left a connection open, and said nothing unasked.
+fn is_open(stream: &mut Stream) -> bool {
+    let mut byte = [0];
+    let mut nobody = Context::from_waker(Waker::noop());
+    Pin::new(stream).poll_read(&mut nobody, &mut ReadBuf::new(&mut byte)).is_pending()
 }

@@ -41,7 +41,7 @@ impl ApiBases {
             answer = exchange(&mut connection, call).await;
         }
         if answer.is_ok() {
-            self.release(connection).await;
+            connection.release().await;
         }
         answer
     }

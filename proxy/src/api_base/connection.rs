@@ -5,11 +5,9 @@ use super::base::Base;
 use super::failure::Failure;
 use crate::limits;
 use bytes::Bytes;
-use pingora::connectors::TransportConnector;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::Stream;
 use pingora::protocols::http::v1::client::HttpSession;
-use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType};
 use std::sync::Arc;
 
@@ -17,7 +15,6 @@ use std::sync::Arc;
 pub struct Connection {
     session: HttpSession,
     base: Arc<Base>,
-    peer: Arc<HttpPeer>,
     reused: bool,
 }
 
@@ -28,16 +25,11 @@ impl std::fmt::Debug for Connection {
 }
 
 impl Connection {
-    pub(super) fn new(
-        stream: Stream,
-        base: Arc<Base>,
-        peer: Arc<HttpPeer>,
-        reused: bool,
-    ) -> Connection {
-        let mut session = HttpSession::new_with_options(stream, &*peer);
+    pub(super) fn new(stream: Stream, base: Arc<Base>, reused: bool) -> Connection {
+        let mut session = HttpSession::new(stream);
         session.read_timeout = Some(limits::API_READ_TIMEOUT);
         session.write_timeout = Some(limits::API_WRITE_TIMEOUT);
-        Connection { session, base, peer, reused }
+        Connection { session, base, reused }
     }
 
     /// Whose it is.
@@ -112,10 +104,10 @@ impl Connection {
     }
 
     /// Keeps the connection for the next exchange if this one is complete; closes it if not.
-    pub(super) async fn release(mut self, connector: &TransportConnector) {
+    pub async fn release(mut self) {
         self.session.respect_keepalive();
         if let Some(stream) = self.session.reuse().await {
-            connector.release_stream(stream, Base::pool_key(&self.peer), Some(limits::API_IDLE));
+            self.base.keep(stream);
         }
     }
 }

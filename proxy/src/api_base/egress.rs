@@ -4,11 +4,7 @@
 use super::failure::Failure;
 use crate::limits;
 use crate::upstream::{Name, basic_authorization};
-use async_trait::async_trait;
-use pingora::connectors::L4Connect;
-use pingora::protocols::l4::socket::SocketAddr;
-use pingora::protocols::l4::stream::Stream;
-use pingora::{Error, ErrorType, OrErr};
+use std::io;
 use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -48,35 +44,23 @@ impl Tunnel {
         Tunnel { request }
     }
 
-    async fn open(&self, proxy: std::net::SocketAddr) -> std::io::Result<TcpStream> {
-        let mut stream = TcpStream::connect(proxy).await?;
-        stream.set_nodelay(true)?;
+    /// Asks the proxy, on a connection to it, to lead through.
+    pub(super) async fn open(&self, stream: &mut TcpStream) -> io::Result<()> {
         stream.write_all(self.request.as_bytes()).await?;
         // Byte by byte: what follows the head belongs to the tunnel.
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
             if head.len() >= limits::EGRESS_HEAD_BYTES {
-                return Err(std::io::ErrorKind::InvalidData.into());
+                return Err(io::ErrorKind::InvalidData.into());
             }
             head.push(stream.read_u8().await?);
         }
         let mut headers = [httparse::EMPTY_HEADER; limits::APP_HEADERS];
         let mut response = httparse::Response::new(&mut headers);
         match response.parse(&head) {
-            Ok(_) if response.code.is_some_and(|code| (200..300).contains(&code)) => Ok(stream),
-            Ok(_) => Err(std::io::ErrorKind::PermissionDenied.into()),
-            Err(_) => Err(std::io::ErrorKind::InvalidData.into()),
+            Ok(_) if response.code.is_some_and(|code| (200..300).contains(&code)) => Ok(()),
+            Ok(_) => Err(io::ErrorKind::PermissionDenied.into()),
+            Err(_) => Err(io::ErrorKind::InvalidData.into()),
         }
-    }
-}
-
-#[async_trait]
-impl L4Connect for Tunnel {
-    async fn connect(&self, proxy: &SocketAddr) -> pingora::Result<Stream> {
-        let Some(proxy) = proxy.as_inet() else {
-            return Error::e_explain(ErrorType::ConnectProxyFailure, "the proxy has no address");
-        };
-        let stream = self.open(*proxy).await;
-        Ok(Stream::from(stream.or_err(ErrorType::ConnectProxyFailure, "egress proxy")?))
     }
 }

@@ -17,47 +17,39 @@ pub use failure::Failure;
 
 use crate::config;
 use crate::events::Events;
-use crate::limits;
 use crate::metrics::Metrics;
-use pingora::connectors::{ConnectorOptions, TransportConnector};
 use serde_json::json;
 use std::sync::Arc;
 use std::time::Instant;
 
 /// All bases, and the connections to them.
+#[derive(Debug)]
 pub struct ApiBases {
     bases: Vec<Arc<Base>>,
-    connector: TransportConnector,
     events: Arc<Events>,
-}
-
-impl std::fmt::Debug for ApiBases {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ApiBases").field("bases", &self.bases).finish_non_exhaustive()
-    }
 }
 
 impl ApiBases {
     /// Prepares the bases of `config`; nothing is connected or looked up yet.
     ///
     /// # Errors
-    /// When a URL names no host, which those of a checked configuration do.
+    /// When `ca_file` cannot be read any more.
     pub fn new(
         config: &config::Wechat,
         metrics: &Metrics,
         events: Arc<Events>,
-    ) -> Result<ApiBases, Failure> {
-        let proxy = config.proxy.as_ref().map(egress::Proxy::new).transpose()?.map(Arc::new);
-        let bases = config.api_base.iter().enumerate().map(|(place, url)| {
-            Base::new(place, url, proxy.as_ref(), metrics.api_base_up(url)).map(Arc::new)
+    ) -> Result<ApiBases, String> {
+        let tls = match config.authorities()? {
+            Some(roots) => crate::tls::connector_trusting(roots),
+            None => crate::tls::connector(),
+        };
+        let proxy = config.proxy.as_ref().map(egress::Proxy::new).transpose();
+        let proxy = proxy.map_err(|failure| failure.to_string())?;
+        let bases = config.api_base.iter().map(|url| {
+            Base::new(url, &tls, proxy.as_ref(), metrics.api_base_up(url)).map(Arc::new)
         });
-        let mut options = ConnectorOptions::new(limits::API_IDLE_CONNECTIONS);
-        options.ca_file = config.ca_file.as_ref().map(|file| file.display().to_string());
-        Ok(ApiBases {
-            bases: bases.collect::<Result<_, Failure>>()?,
-            connector: TransportConnector::new(Some(options)),
-            events,
-        })
+        let bases = bases.collect::<Result<_, Failure>>().map_err(|failure| failure.to_string())?;
+        Ok(ApiBases { bases, events })
     }
 
     /// The bases in order of preference.
@@ -70,8 +62,9 @@ impl ApiBases {
     /// # Errors
     /// Why the last one did not.
     pub async fn connect(&self) -> Result<Connection, Failure> {
-        if let Some(connection) = self.kept().await {
-            return Ok(connection);
+        let healthy = self.bases.iter().find(|base| base.is_up());
+        if let Some(kept) = healthy.and_then(Base::kept) {
+            return Ok(kept);
         }
         let mut failure = Failure::Connect;
         // Those that are down come last: they may be back.
@@ -85,33 +78,25 @@ impl ApiBases {
         Err(failure)
     }
 
-    /// A kept connection to the first healthy base, if there is one.
-    async fn kept(&self) -> Option<Connection> {
-        let base = self.bases.iter().find(|base| base.is_up())?;
-        Base::kept(base, &self.connector).await
-    }
-
     /// A new connection to this base.
     ///
     /// # Errors
     /// Why there is none.
     pub async fn fresh(&self, base: &Arc<Base>) -> Result<Connection, Failure> {
-        let connected = Base::fresh(base, &self.connector).await;
+        let connected = Base::fresh(base).await;
         self.note(base, connected.as_ref().err());
         connected
     }
 
-    /// Gives a connection back whose exchange is complete.
-    pub async fn release(&self, connection: Connection) {
-        connection.release(&self.connector).await;
-    }
-
-    /// Looks at every base that nobody looked at for a while. Called once a second.
-    pub fn probe(self: &Arc<Self>) {
-        for base in self.bases.iter().filter(|base| base.is_due(Instant::now())) {
-            let (bases, base) = (self.clone(), base.clone());
-            // Its result is noted; the connection is closed.
-            tokio::spawn(async move { bases.fresh(&base).await.is_ok() });
+    /// Looks at every base that nobody looked at for a while, and closes what is idle. Called once a second.
+    pub fn upkeep(self: &Arc<Self>) {
+        for base in &self.bases {
+            base.reap();
+            if base.is_due(Instant::now()) {
+                let (bases, base) = (self.clone(), base.clone());
+                // Its result is noted; the connection is closed.
+                tokio::spawn(async move { bases.fresh(&base).await.is_ok() });
+            }
         }
     }
 

@@ -59,7 +59,7 @@ fn noted<T>(at: &Section<'_>, key: &str, result: Result<T, String>) -> Option<T>
 }
 
 /// The certificates of a PEM file, at least one.
-pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let pem = file::read(path)?;
     let chain: Vec<_> =
         CertificateDer::pem_slice_iter(&pem).collect::<Result<_, _>>().unwrap_or_default();
@@ -69,6 +69,15 @@ pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, 
         );
     }
     Ok(chain)
+}
+
+/// The certificates of a PEM file, as those whom to trust.
+pub(super) fn authorities(path: &Path) -> Result<RootCertStore, String> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(path)? {
+        roots.add(certificate).map_err(|_| "holds a certificate that is damaged")?;
+    }
+    Ok(roots)
 }
 
 /// Whether a certificate's time has come and is not over. Whom it was signed by does not matter here, and one that is

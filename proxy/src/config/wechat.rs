@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use rustls::RootCertStore;
 use url::Url;
 
 use super::section::Section;
@@ -56,6 +57,17 @@ pub struct Spool {
     pub concurrency: usize,
 }
 
+impl Wechat {
+    /// The certificate authorities of `ca_file`, read again; nothing without it.
+    ///
+    /// # Errors
+    /// When the file is no longer what it was at the check.
+    pub fn authorities(&self) -> Result<Option<RootCertStore>, String> {
+        let read = |file| tls::authorities(file).map_err(|error| format!("ca_file: {error}"));
+        self.ca_file.as_deref().map(read).transpose()
+    }
+}
+
 const BASES: [&str; 2] = ["https://api.weixin.qq.com", "https://api2.weixin.qq.com"];
 const SECONDS_A_DAY: u64 = 86_400;
 const MIB: u64 = 1 << 20;
@@ -69,7 +81,7 @@ impl Wechat {
             at.issue("api_base", "is empty; remove the key for WeChat's own servers");
         }
         let ca_file = optional(at, "ca_file").and_then(|key| at.parsed(key, path));
-        if let Some(Err(message)) = ca_file.as_deref().map(tls::certificates) {
+        if let Some(Err(message)) = ca_file.as_deref().map(tls::authorities) {
             at.issue("ca_file", message);
         }
         let proxy = optional(at, "proxy").and_then(|key| at.parsed(key, http_url));

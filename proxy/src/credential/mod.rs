@@ -1,7 +1,7 @@
 //! The credentials of an account: its access token and its tickets, fetched by one, read by all.
 //!
 //! [`engine`] decides, without I/O. Here stands what it needs around it: who asks waits here, fetches are carried out here
-//! ([`fetch`]), and what must survive a restart is written down. Reading the token waits for nobody.
+//! (`fetch`), and what must survive a restart is written down. Reading the token waits for nobody.
 
 mod ask;
 pub mod engine;

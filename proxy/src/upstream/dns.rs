@@ -93,7 +93,7 @@ impl Name {
     }
 
     /// None of the addresses takes a connection: there may be others by now.
-    pub(super) fn doubt(self: &Arc<Self>) {
+    pub(crate) fn doubt(self: &Arc<Self>) {
         self.refresh(limits::DNS_PAUSE);
     }
 
