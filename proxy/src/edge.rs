@@ -1,13 +1,13 @@
 //! The edge: its accounts, what they share, and the way in, for our own listener and for a host's Pingora server.
 
 use crate::account::{Account, Shared};
-use crate::api::budget::Budgets;
+use crate::api::budget::{Budgets, beijing_day, date};
 use crate::api::caller::Clients;
 use crate::api::copy::Copies;
 use crate::api::edge_token::EdgeTokens;
 use crate::api::{self, quota};
 use crate::api_base::ApiBases;
-use crate::callback;
+use crate::callback::{self, unix_now_s};
 use crate::config::Config;
 use crate::connection::{App, Arrival, Response, framing};
 use crate::events::Events;
@@ -30,7 +30,7 @@ use serde_json::{Map, Value, json};
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 use url::Url;
@@ -55,6 +55,8 @@ pub struct Edge {
     pub copies: Copies,
     /// One permit an API call.
     pub api_places: Semaphore,
+    /// The day whose budgets are counted; earlier ones are gone from the store.
+    budget_day: AtomicI64,
 }
 
 /// Why an edge cannot be opened.
@@ -158,6 +160,7 @@ impl Edge {
             edge_tokens,
             copies: Copies::default(),
             api_places: Semaphore::new(limits::API_IN_FLIGHT),
+            budget_day: AtomicI64::new(i64::MIN),
         })
     }
 
@@ -204,17 +207,24 @@ impl Edge {
     }
 
     async fn write_down(&self, counters: Vec<store::Counter>) {
+        if counters.is_empty() {
+            return;
+        }
         if let Err(error) = self.store.set_counters(counters).await {
             log::error!("the daily budgets could not be saved: {error}");
+        }
+    }
+
+    async fn forget_before(&self, day: i64) {
+        if let Err(error) = self.store.forget_counters_before(Budgets::SCOPE, &date(day)).await {
+            log::error!("the daily budgets of earlier days could not be removed: {error}");
         }
     }
 
     /// Writes down what was counted since the last second, and closes the store. At the end of the process.
     pub async fn close(&self) {
         let unwritten = self.state.load().budgets.unwritten();
-        if !unwritten.is_empty() {
-            self.write_down(unwritten).await;
-        }
+        self.write_down(unwritten).await;
         self.store.close();
     }
 
@@ -306,9 +316,16 @@ impl Edge {
         }
         quota::upkeep(self, &state.budgets);
         let unwritten = state.budgets.unwritten();
-        if !unwritten.is_empty() {
+        let today = beijing_day(unix_now_s());
+        let new_day = self.budget_day.swap(today, Ordering::Relaxed) != today;
+        if new_day || !unwritten.is_empty() {
             let edge = self.clone();
-            tokio::spawn(async move { edge.write_down(unwritten).await });
+            tokio::spawn(async move {
+                edge.write_down(unwritten).await;
+                if new_day {
+                    edge.forget_before(today).await;
+                }
+            });
         }
         let accounts = self.accounts();
         before.0.retain(|name, _| accounts.iter().any(|account| account.config.name == *name));

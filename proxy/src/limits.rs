@@ -95,6 +95,8 @@ pub const EGRESS_HEAD_BYTES: usize = 4 * 1024;
 
 /// API calls at once; more get 503.
 pub const API_IN_FLIGHT: usize = 4_096;
+/// An API call, up- and download included.
+pub const API_CALL_TIMEOUT: Duration = Duration::from_secs(15 * 60);
 /// The copy of one request body that is kept for a repetition, in bytes; `api.replay_bytes` bounds all together.
 pub const API_COPY_BYTES: u64 = 12 * 1024 * 1024;
 /// Answers of WeChat up to this size are looked into for an errcode.

@@ -23,6 +23,7 @@ use crate::api_base::Failure;
 use crate::callback::unix_now_s;
 use crate::connection::{App, Arrival, Response, origin};
 use crate::edge::Edge;
+use crate::limits;
 use budget::Left;
 use caller::Caller;
 use forward::Answer;
@@ -80,8 +81,18 @@ async fn refuse(edge: &Arc<Edge>, session: &mut ServerSession, arrival: Arrival,
     record.finish(written.map_or_else(|broken| broken.outcome(), |()| refusal.outcome()));
 }
 
-/// Handles one call: every stage in order, one answer, one outcome.
+/// Handles one call, within the time that the longest may take.
 pub async fn handle(edge: &Arc<Edge>, session: &mut ServerSession, arrival: Arrival) {
+    let call = tokio::time::timeout(limits::API_CALL_TIMEOUT, call(edge, session, arrival));
+    if call.await.is_err() {
+        // What was sent of an answer must not look complete.
+        session.set_keepalive(None);
+        session.shutdown().await;
+    }
+}
+
+/// Every stage in order, one answer, one outcome.
+async fn call(edge: &Arc<Edge>, session: &mut ServerSession, arrival: Arrival) {
     let mut record = Record::begin(edge, arrival.first_byte, arrival.peer);
     let refused = |refusal: Refusal| (refusal.outcome(), Err(refusal));
     let (outcome, ended) = match stages(edge, session, arrival, &mut record).await {
