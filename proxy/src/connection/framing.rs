@@ -88,8 +88,11 @@ fn request_line(line: &[u8]) -> Result<bool, Reason> {
         return Err("target");
     }
     // A fold without early exit becomes vector code.
-    let is_plain = |byte: &u8| byte.is_ascii_graphic() & (*byte != b'#') & (*byte != b'\\');
-    if !target.iter().fold(true, |all, byte| all & is_plain(byte)) {
+    let is_plain = |byte: u8| {
+        let is_delimiter = (byte == b'"') | (byte == b'<') | (byte == b'>');
+        byte.is_ascii_graphic() & (byte != b'#') & (byte != b'\\') & !is_delimiter
+    };
+    if !target.iter().fold(true, |all, byte| all & is_plain(*byte)) {
         return Err("target");
     }
     match version {
