@@ -138,6 +138,7 @@ fn request_lines() -> Vec<Row> {
         line(Refused, "UTF-8 in the target", "POST {target}&a=ä HTTP/1.1"),
         line(Refused, "no UTF-8 in the target", b"POST {target}&a=\xff HTTP/1.1"),
         line(Refused, "quotes in the target", "POST {target}&a=\"b\" HTTP/1.1"),
+        line(Refused, "quotes in the path", "POST /\"wechat\" HTTP/1.1"),
         line(Refused, "angle brackets in the target", "POST {target}&a=<b> HTTP/1.1"),
         line(Refused, "CR in the target", "POST {target}&a=\rb HTTP/1.1"),
         line(Refused, "blank in the target", "POST {target}&a= b HTTP/1.1"),
