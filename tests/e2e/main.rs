@@ -5,6 +5,12 @@
 mod admin;
 mod admission;
 mod answers;
+mod api;
+mod api_bodies;
+mod api_credentials;
+mod api_repeats;
+mod api_streaming;
+mod api_tokens;
 mod bounds;
 mod deadlines;
 mod delivery;
