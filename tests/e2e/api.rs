@@ -72,7 +72,14 @@ pub(crate) const OTHER: &str = "wx0123456789other";
 
 /// An edge in front of `wechat`; `crm` may call everything.
 pub(crate) fn before(wechat: &Api) -> Builder {
-    edge().api_base(&[&wechat.url()]).client("crm", &["allow = [\"/**\"]", "rate_per_second = 1000000"])
+    before_all(&[wechat])
+}
+
+/// An edge in front of several addresses of WeChat's, in order of preference.
+pub(crate) fn before_all(wechats: &[&Api]) -> Builder {
+    let urls: Vec<_> = wechats.iter().map(|wechat| wechat.url()).collect();
+    let urls: Vec<_> = urls.iter().map(String::as_str).collect();
+    edge().api_base(&urls).client("crm", &["allow = [\"/**\"]", "rate_per_second = 1000000"])
 }
 
 /// What every call of a client carries.
