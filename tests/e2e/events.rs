@@ -15,20 +15,20 @@ use crate::edge;
 
 /// One event.
 #[derive(Debug)]
-struct Event {
+pub(crate) struct Event {
     id: u64,
     name: String,
-    data: Value,
+    pub(crate) data: Value,
 }
 
 /// A reader of `/v1/events`.
-struct Stream {
+pub(crate) struct Stream {
     connection: Connection,
     unread: String,
 }
 
 impl Stream {
-    fn open(edge: &Edge) -> Stream {
+    pub(crate) fn open(edge: &Edge) -> Stream {
         let mut connection = Connection::to(edge.admin);
         let key = format!("Bearer {}", canary::ADMIN_KEY);
         connection.request("GET", "/v1/events", &[("authorization", &key)], b"").unwrap();
@@ -56,8 +56,9 @@ impl Stream {
         }
     }
 
+    /// The next event of this name.
     #[track_caller]
-    fn await_event(&mut self, name: &str) -> Event {
+    pub(crate) fn await_event(&mut self, name: &str) -> Event {
         let until = Instant::now() + PATIENCE;
         loop {
             let event = self.next(until).unwrap_or_else(|why| panic!("no {name}: {why:?}"));

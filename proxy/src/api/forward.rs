@@ -181,6 +181,10 @@ impl Call<'_> {
         request.insert_header(header::HOST, connection.base().host()).map_err(|_| unsendable())?;
         let framed = match body.length() {
             Some(length) => request.insert_header(header::CONTENT_LENGTH, length.to_string()),
+            // A POST without a length is 411 to many servers.
+            None if body.is_empty() && expects_body(&request.method) => {
+                request.insert_header(header::CONTENT_LENGTH, "0")
+            }
             None if body.is_empty() => Ok(()),
             None => request.insert_header(header::TRANSFER_ENCODING, "chunked"),
         };
@@ -248,6 +252,10 @@ impl Call<'_> {
 
 fn unreached(failure: Failure) -> Stop {
     Refusal::bad_gateway(failure.to_string()).into()
+}
+
+fn expects_body(method: &Method) -> bool {
+    matches!(*method, Method::POST | Method::PUT | Method::PATCH)
 }
 
 /// A head that was parsed from a request can be written into one.

@@ -1,0 +1,168 @@
+//! What a client may use: calls a second, calls a day; and WeChat's own quotas.
+
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+use wxedge_tests::edge::{Builder, Edge};
+use wxedge_tests::folder::Folder;
+use wxedge_tests::http::Response;
+use wxedge_tests::{PATIENCE, eventually};
+
+use crate::api::{
+    Wechat, assert_ok, assert_own, assert_refused, assert_results, before, get, post,
+};
+
+const SEND: &str = "/cgi-bin/message/custom/send";
+const RATIO: &str = "wxedge_api_budget_used_ratio";
+
+fn send(edge: &Edge) -> Response {
+    post(edge, &format!("/main{SEND}"), &json!({}))
+}
+
+fn with_budget(wechat: &Wechat, policy: &str, limit: u64) -> Builder {
+    let lines = [
+        "allow = [\"/**\"]",
+        &format!("budget = \"{policy}\""),
+        &format!("[clients.crm.budgets]\n{SEND:?} = {limit}"),
+    ];
+    // The table is the last of the client's lines, so its other keys stand before it.
+    let key = format!("key = {:?}", wxedge_tests::canary::CLIENT_KEY);
+    let lines = [lines[0], lines[1], &key, "accounts = [\"main\"]", lines[2]];
+    before(wechat).client("crm", &lines)
+}
+
+fn budget(edge: &Edge) -> Value {
+    edge.status()["accounts"][0]["budgets"][0].clone()
+}
+
+#[test]
+fn beyond_its_rate_a_client_is_told_to_wait_a_second() {
+    let wechat = Wechat::start();
+    let edge = before(&wechat).client("crm", &["allow = [\"/**\"]", "rate_per_second = 3"]).start();
+    // Twenty at once, token endpoints and the edge's own included.
+    let targets = ["/main/cgi-bin/user/get", "/v1/accounts/main/ticket/jsapi", "/nobody/x"];
+    let answers: Vec<_> = std::thread::scope(|scope| {
+        let ask = |place: usize| {
+            let edge = &edge;
+            scope.spawn(move || get(edge, targets[place % targets.len()]))
+        };
+        let asking: Vec<_> = (0..60).map(ask).collect();
+        asking.into_iter().map(|asked| asked.join().unwrap()).collect()
+    });
+    let limited: Vec<_> = answers.iter().filter(|answer| answer.status == 429).collect();
+    // The second may have ended in between.
+    assert!(limited.len() >= 30, "{} of 60", limited.len());
+    for answer in limited {
+        assert_refused(answer, 429);
+        assert_eq!(answer.header("retry-after"), Some("1"));
+    }
+    eventually(PATIENCE, "the next second", || get(&edge, targets[0]).status == 200);
+    let metrics = edge.metrics();
+    let limited = metrics.sum("wxedge_api_requests_total", &[("result", "rate_limited")]).unwrap();
+    assert!(limited >= 30.0);
+}
+
+#[test]
+fn an_enforced_budget_ends_with_wechats_own_code_and_no_call() {
+    let wechat = Wechat::start();
+    let edge = with_budget(&wechat, "enforce", 3).start();
+    for _ in 0..3 {
+        assert_ok(&send(&edge));
+    }
+    for _ in 0..2 {
+        assert_own(&send(&edge), 200, 45009);
+    }
+    assert_ok(&get(&edge, "/main/cgi-bin/user/get"));
+    // No spelling is another API.
+    assert_own(&post(&edge, &format!("/main{}/", SEND.to_uppercase()), &json!({})), 200, 45009);
+    assert_eq!(wechat.count(SEND), 3);
+    assert_eq!(budget(&edge)["used"], 3);
+    assert_eq!((&budget(&edge)["api"], &budget(&edge)["limit"]), (&json!(SEND), &json!(3)));
+    eventually(PATIENCE, "its metric", || {
+        edge.metrics().sum(RATIO, &[("account", "main"), ("api", SEND)]) == Some(1.0)
+    });
+    assert_results(&edge, &[("budget_used_up", 3), ("ok", 4)]);
+}
+
+#[test]
+fn a_reported_budget_is_said_and_lets_through() {
+    let wechat = Wechat::start();
+    let edge = with_budget(&wechat, "report", 2).start();
+    (0..4).for_each(|_| assert_ok(&send(&edge)));
+    edge.await_stderr("clients.crm.budgets: /cgi-bin/message/custom/send of main is used up");
+    assert_eq!(budget(&edge)["used"], 4);
+    assert_results(&edge, &[("ok", 4)]);
+}
+
+#[test]
+fn a_budget_that_is_off_is_not_counted() {
+    let wechat = Wechat::start();
+    let edge = with_budget(&wechat, "off", 1).start();
+    (0..3).for_each(|_| assert_ok(&send(&edge)));
+    assert_eq!(edge.status()["accounts"][0]["budgets"], json!([]));
+}
+
+#[test]
+fn what_is_used_survives_a_restart_a_kill_and_a_reload() {
+    let wechat = Wechat::start();
+    let mut edge = with_budget(&wechat, "enforce", 6).start();
+    let folder = edge.folder();
+    assert_ok(&send(&edge));
+    edge.signal(Signal::SIGTERM);
+    edge.await_exit(PATIENCE);
+    drop(edge);
+    let mut edge = with_budget(&wechat, "enforce", 6).folder(&folder).start();
+    assert_eq!(budget(&edge)["used"], 1, "written down at the end");
+    (0..2).for_each(|_| assert_ok(&send(&edge)));
+    // Written down once a second.
+    eventually(PATIENCE, "it is on disk", || used_on_disk(&folder) == Some(3));
+    edge.signal(Signal::SIGKILL);
+    edge.await_exit(PATIENCE);
+    drop(edge);
+    let mut edge = with_budget(&wechat, "enforce", 6).folder(&folder).start();
+    assert_eq!(budget(&edge)["used"], 3);
+    assert_ok(&send(&edge));
+    edge.rewrite(&with_budget(&wechat, "enforce", 5));
+    edge.signal(Signal::SIGHUP);
+    edge.assert_count("wxedge_config_reloads_total", &[("result", "ok")], 1.0);
+    assert_eq!((&budget(&edge)["used"], &budget(&edge)["limit"]), (&json!(4), &json!(5)));
+    assert_ok(&send(&edge));
+    assert_own(&send(&edge), 200, 45009);
+    assert_eq!(wechat.count(SEND), 5);
+}
+
+/// What an edge after this one would go on from.
+fn used_on_disk(folder: &Folder) -> Option<u64> {
+    let file = folder.path().join("store/wxedge.db");
+    let database =
+        rusqlite::Connection::open_with_flags(file, rusqlite::OpenFlags::SQLITE_OPEN_READ_WRITE);
+    let sql = "SELECT count FROM counter WHERE scope = 'budget'";
+    // It may be busy for a moment.
+    database.ok()?.query_row(sql, (), |row| row.get::<_, i64>(0)).ok().map(i64::unsigned_abs)
+}
+
+#[test]
+fn wechats_own_quota_is_learned_and_is_the_measure_of_what_is_only_reported() {
+    let wechat = Wechat::start();
+    wechat.quota(SEND, 500_000);
+    let edge = with_budget(&wechat, "report", 2).start();
+    (0..5).for_each(|_| assert_ok(&send(&edge)));
+    eventually(PATIENCE, "it is asked for", || budget(&edge)["limit"] == 500_000);
+    let asked = wechat.only("/cgi-bin/openapi/quota/get");
+    assert_eq!((asked.method.as_str(), asked.json()), ("POST", json!({"cgi_path": SEND})));
+    eventually(PATIENCE, "its metric", || {
+        edge.metrics().sum(RATIO, &[("api", SEND)]) == Some(5.0 / 500_000.0)
+    });
+}
+
+#[test]
+fn wechats_own_45009_passes_with_its_words() {
+    let wechat = Wechat::start();
+    wechat.quota(SEND, 1);
+    let edge = before(&wechat).start();
+    assert_ok(&send(&edge));
+    let answer = send(&edge);
+    assert_eq!((answer.status, answer.json()["errcode"].as_i64()), (200, Some(45009)));
+    assert!(answer.text().contains("reach max api daily quota limit rid: "));
+    edge.assert_count("wxedge_api_errcodes_total", &[("errcode", "45009")], 1.0);
+    assert_results(&edge, &[("errcode", 1), ("ok", 1)]);
+}
