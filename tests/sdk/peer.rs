@@ -24,7 +24,8 @@ impl Sdk {
 
     /// `make test` puts both where they are looked for; without them the tests fail.
     fn command(self) -> Command {
-        let default = |below: &str| concat!(env!("CARGO_MANIFEST_DIR"), "/../target/").to_owned() + below;
+        let default =
+            |below: &str| concat!(env!("CARGO_MANIFEST_DIR"), "/../target/").to_owned() + below;
         let place = |variable, below| std::env::var(variable).unwrap_or_else(|_| default(below));
         match self {
             Sdk::Wechatpy => {

@@ -119,8 +119,7 @@ fn six_processes_with_50_threads_fetch_once() {
 
 /// WeChat promises the old token five more minutes at most; here it has none, so that every fetch ends what the others hold.
 fn cold_start_without_grace(sdk: Sdk, with_edge: bool) -> Seen {
-    let mut place =
-        Place::new(sdk, 1, with_edge, |api| api.token_grace(Duration::ZERO));
+    let mut place = Place::new(sdk, 1, with_edge, |api| api.token_grace(Duration::ZERO));
     place.begin(THREADS);
     let outcomes = place.end();
     let seen = place.seen(&outcomes);
@@ -136,7 +135,9 @@ fn threads_do_not_end_each_others_tokens() {
             // It fetches and repeats until it is lucky.
             Sdk::Wechatpy => assert!(without.fetches > 50, "{without:?}"),
             // It gives up at the fourth token.
-            Sdk::CoWechatApi => assert!(without.fetches > 100 && without.failed > 10, "{without:?}"),
+            Sdk::CoWechatApi => {
+                assert!(without.fetches > 100 && without.failed > 10, "{without:?}")
+            }
         }
         let with = cold_start_without_grace(sdk, true);
         assert_eq!(with, Seen { fetches: 1, failed: 0, calls: 50 }, "{sdk:?}");
