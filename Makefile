@@ -10,8 +10,8 @@ run: ## build the edge and start it with conf/quickstart.toml
 	@$(call need,cc:gcc cc:libc6-dev cmake:cmake)
 	cargo run --release --package wxedge -- run --config conf/quickstart.toml
 
-test: target/venv/ready ## run every test
-	@$(call need,cc:gcc cc:libc6-dev cmake:cmake nginx:nginx-light)
+test: target/venv/ready target/node/ready ## run every test
+	@$(call need,cc:gcc cc:libc6-dev cmake:cmake nginx:nginx-light node:nodejs)
 	cargo test --workspace --doc
 	$(NEXTEST)
 
@@ -35,7 +35,7 @@ lint: ## formatting, lints, documentation, licences
 	cargo deny --log-level error check bans licenses sources
 	bash -n .ci/run
 	@$(call need-venv)
-	python3 -m py_compile tests/bench/*.py tests/protocol/*.py
+	python3 -m py_compile tests/bench/*.py tests/protocol/*.py tests/sdk/*.py
 
 fuzz: ## run every fuzz target for MINUTES=5; `make test` runs them for a second
 	BOLERO_RANDOM_ITERATIONS=1000000000000 BOLERO_RANDOM_TEST_TIME_MS=$$(($(MINUTES) * 60000)) \
@@ -47,11 +47,19 @@ MINUTES = 5
 NEXTEST = $(shell cargo nextest --version >/dev/null 2>&1 \
 	&& echo cargo nextest run --workspace || echo cargo test --workspace --lib --bins --tests --examples)
 
-# Python's side of the differential tests.
+# Python's side of the differential tests, and its SDK.
 target/venv/ready: tests/requirements.txt
 	@$(call need-venv)
 	python3 -m venv target/venv
 	target/venv/bin/pip install --quiet --disable-pip-version-check --requirement tests/requirements.txt
+	@touch $@
+
+# Node's SDK.
+target/node/ready: tests/sdk/package.json tests/sdk/package-lock.json
+	@$(call need,node:nodejs npm:npm)
+	mkdir -p target/node
+	cp tests/sdk/package.json tests/sdk/package-lock.json target/node
+	npm ci --silent --no-audit --no-fund --prefix target/node
 	@touch $@
 
 # $(call need,program:package ...) installs the Debian packages whose program is missing.

@@ -206,6 +206,12 @@ impl Api {
         lock(&self.server.platform).tokens.lifetime = lifetime;
     }
 
+    /// How long the token before serves beside a new one of `/cgi-bin/token`; five minutes unless told, which is the most
+    /// that WeChat promises.
+    pub fn token_grace(&self, grace: Duration) {
+        lock(&self.server.platform).tokens.grace = grace;
+    }
+
     /// How often an account may call `path` a day.
     pub fn quota(&self, path: &str, daily_limit: u64) {
         lock(&self.server.platform).quotas.limit(path, daily_limit);

@@ -7,7 +7,7 @@ use rand::distr::{Alphanumeric, SampleString};
 
 use crate::canary;
 
-/// How long an old token serves beside the new one.
+/// How long an old token serves beside the new one, and how long before its end `stable_token` has a new one.
 const GRACE: Duration = Duration::from_secs(300);
 /// Forced refreshes in less than this do not refresh.
 const FORCE_SPACING: Duration = Duration::from_secs(30);
@@ -66,6 +66,8 @@ struct Current {
 pub(super) struct Tokens {
     pub(super) length: usize,
     pub(super) lifetime: Duration,
+    /// How long an old token of `/cgi-bin/token` serves beside the new one.
+    pub(super) grace: Duration,
     issued: HashMap<String, Token>,
     order: VecDeque<String>,
     current: HashMap<String, Current>,
@@ -76,6 +78,7 @@ impl Tokens {
         Tokens {
             length: 157,
             lifetime: Duration::from_secs(7200),
+            grace: GRACE,
             issued: HashMap::new(),
             order: VecDeque::new(),
             current: HashMap::new(),
@@ -87,7 +90,7 @@ impl Tokens {
         let granted = self.issue(appid, now);
         let new = Some(granted.text.clone());
         let old = std::mem::replace(&mut self.current(appid).plain, new);
-        self.replace(old, now + GRACE);
+        self.replace(old, now + self.grace);
         granted
     }
 

@@ -22,6 +22,14 @@ fn a_plain_token_is_new_each_time_and_the_old_one_serves_for_five_minutes() {
 }
 
 #[test]
+fn without_grace_a_plain_token_ends_the_one_before() {
+    let api = Api::start();
+    api.token_grace(seconds(0));
+    let [first, second] = [(); 2].map(|()| token(&plain(&api)));
+    assert_eq!((try_token(&api, &first), try_token(&api, &second)), (40001, 0));
+}
+
+#[test]
 fn a_stable_token_is_the_same_until_its_last_five_minutes() {
     let api = Api::start();
     let first = token(&stable(&api, false));
