@@ -78,10 +78,12 @@ fn print(scenario: &str, sdk: Sdk, with_edge: bool, seen: Seen) {
     println!("{scenario} | {} | {edge} | {fetches} | {failed} | {calls}", sdk.name());
 }
 
-/// All ask for a token before anybody has one.
-fn cold_start(sdk: Sdk, processes: usize, with_edge: bool) -> Seen {
+/// All ask for a token before anybody has one. WeChat promises the old token five more minutes at most; `grace` is how many
+/// it has beside the new one.
+fn cold_start(sdk: Sdk, processes: usize, grace: Duration, with_edge: bool) -> Seen {
     let gate = Gate::closed();
     let mut place = Place::new(sdk, processes, with_edge, |api| {
+        api.token_grace(grace);
         api.fault(Scope::TokenEndpoints, Fault::Behind(gate.clone()));
     });
     place.begin(THREADS);
@@ -93,16 +95,20 @@ fn cold_start(sdk: Sdk, processes: usize, with_edge: bool) -> Seen {
     gate.open();
     let outcomes = place.end();
     let seen = place.seen(&outcomes);
-    print(&format!("cold start, {processes} x {THREADS}"), sdk, with_edge, seen);
+    let scenario =
+        format!("cold start, {processes} x {THREADS}, old tokens serve {} s", grace.as_secs());
+    print(&scenario, sdk, with_edge, seen);
     seen
 }
+
+const FIVE_MINUTES: Duration = Duration::from_secs(300);
 
 #[test]
 fn a_cold_start_with_50_threads_fetches_once() {
     for sdk in SDKS {
-        let without = cold_start(sdk, 1, false);
+        let without = cold_start(sdk, 1, FIVE_MINUTES, false);
         assert_eq!(without, Seen { fetches: 50, failed: 0, calls: 50 }, "{sdk:?}");
-        let with = cold_start(sdk, 1, true);
+        let with = cold_start(sdk, 1, FIVE_MINUTES, true);
         assert_eq!(with, Seen { fetches: 1, failed: 0, calls: 50 }, "{sdk:?}");
     }
 }
@@ -110,36 +116,25 @@ fn a_cold_start_with_50_threads_fetches_once() {
 #[test]
 fn six_processes_with_50_threads_fetch_once() {
     for sdk in SDKS {
-        let without = cold_start(sdk, 6, false);
+        let without = cold_start(sdk, 6, FIVE_MINUTES, false);
         assert_eq!(without, Seen { fetches: 300, failed: 0, calls: 300 }, "{sdk:?}");
-        let with = cold_start(sdk, 6, true);
+        let with = cold_start(sdk, 6, FIVE_MINUTES, true);
         assert_eq!(with, Seen { fetches: 1, failed: 0, calls: 300 }, "{sdk:?}");
     }
-}
-
-/// WeChat promises the old token five more minutes at most; here it has none, so that every fetch ends what the others hold.
-fn cold_start_without_grace(sdk: Sdk, with_edge: bool) -> Seen {
-    let mut place = Place::new(sdk, 1, with_edge, |api| api.token_grace(Duration::ZERO));
-    place.begin(THREADS);
-    let outcomes = place.end();
-    let seen = place.seen(&outcomes);
-    print("cold start, old tokens die at once", sdk, with_edge, seen);
-    seen
 }
 
 #[test]
 fn threads_do_not_end_each_others_tokens() {
     for sdk in SDKS {
-        let without = cold_start_without_grace(sdk, false);
+        // Every fetch ends what the others hold.
+        let without = cold_start(sdk, 1, Duration::ZERO, false);
         match sdk {
             // It fetches and repeats until it is lucky.
-            Sdk::Wechatpy => assert!(without.fetches > 50, "{without:?}"),
+            Sdk::Wechatpy => assert!(without.fetches >= 50, "{without:?}"),
             // It gives up at the fourth token.
-            Sdk::CoWechatApi => {
-                assert!(without.fetches > 100 && without.failed > 10, "{without:?}")
-            }
+            Sdk::CoWechatApi => assert!(without.fetches >= 99 && without.failed > 0, "{without:?}"),
         }
-        let with = cold_start_without_grace(sdk, true);
+        let with = cold_start(sdk, 1, Duration::ZERO, true);
         assert_eq!(with, Seen { fetches: 1, failed: 0, calls: 50 }, "{sdk:?}");
     }
 }
@@ -148,6 +143,12 @@ fn threads_do_not_end_each_others_tokens() {
 fn foreign_refresh(sdk: Sdk, with_edge: bool) -> Seen {
     let mut place = Place::new(sdk, 1, with_edge, |_| {});
     place.peers[0].call("user_info", &user()).unwrap();
+    if with_edge {
+        // What the edge asks of its own accord, soon after its start, must not be the first to meet the dead token.
+        eventually(PATIENCE, "WeChat's addresses are asked for", || {
+            place.api.count("/cgi-bin/getcallbackip") == 1
+        });
+    }
     place.api.clear();
     let gate = Gate::closed();
     place.api.fault(CALLED, Fault::Behind(gate.clone()));
