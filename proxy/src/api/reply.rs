@@ -41,6 +41,11 @@ pub async fn refuse(
     refusal: &Refusal,
     rid: &str,
 ) -> Result<(), Broken> {
+    if session.get_header(header::EXPECT).is_none() {
+        // The rest of its body is read, for a while: who is still sending gets the answer and not a reset. Who waits to be
+        // asked for the body does not send it.
+        session.set_close_on_response_before_downstream_finish(false);
+    }
     let head = refusal.head().map_err(|_| Broken::Caller)?;
     whole(session, head, refusal.body(rid).into()).await
 }
