@@ -233,13 +233,8 @@ fn an_account_without_a_secret_has_no_api_and_says_so() {
     let builder = before(&wechat);
     let mut edge = builder.start();
     // The runner gives every account one.
-    let text = builder.render(&edge.folder());
-    let without: Vec<_> = text.lines().filter(|line| !line.contains("\"safe\"")).collect();
-    let text = without.join("\n").replace(
-        &format!("secret = {:?}\n", canary::SECRET),
-        "mode = \"safe\"\n",
-    );
-    edge.rewrite_text(&text.replacen("[accounts.main]", "[accounts.main]\nmode = \"safe\"", usize::from(!text.contains("mode = \"safe\""))));
+    let secret = format!("\nsecret = {:?}", canary::SECRET);
+    edge.rewrite_text(&builder.render(&edge.folder()).replace(&secret, ""));
     edge.signal(nix::sys::signal::Signal::SIGHUP);
     edge.assert_count("wxedge_config_reloads_total", &[("result", "ok")], 1.0);
     for target in [USERS, "/v1/accounts/main/ticket/jsapi"] {

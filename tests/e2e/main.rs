@@ -14,6 +14,7 @@ mod api_clients;
 mod api_endpoints;
 mod api_failover;
 mod api_log;
+mod api_process;
 mod api_repeats;
 mod api_streaming;
 mod api_tokens;
