@@ -100,7 +100,8 @@ fn a_call_with_an_edge_token_is_that_clients_call() {
     // Two keys of two clients in one call.
     let both = format!("/other{USERS}?access_token={token}");
     assert_refused(&with(&edge, &bearer(canary::CLIENT_KEY), &both), 401);
-    let changed = format!("{}{}", &token[..token.len() - 1], if token.ends_with('A') { 'B' } else { 'A' });
+    let changed =
+        format!("{}{}", &token[..token.len() - 1], if token.ends_with('A') { 'B' } else { 'A' });
     let longer = format!("{token}A");
     for forged in [changed.as_str(), longer.as_str(), &token[..20], "wxedge_"] {
         assert_refused(&http::get(edge.api(), &format!("{USERS}?access_token={forged}")), 401);
@@ -179,7 +180,8 @@ fn an_sdk_gets_wechats_own_words_for_a_wrong_appid_or_key() {
     let wechat = Wechat::start();
     let edge = before(&wechat).start();
     let ask = |appid: &str, secret: &str| {
-        let target = format!("/cgi-bin/token?grant_type=client_credential&appid={appid}&secret={secret}");
+        let target =
+            format!("/cgi-bin/token?grant_type=client_credential&appid={appid}&secret={secret}");
         let body = json!({"appid": appid, "secret": secret, "force_refresh": true}).to_string();
         let post = http::send(edge.api(), "POST", "/cgi-bin/stable_token", &[], body.as_bytes());
         [http::get(edge.api(), &target), post]

@@ -44,7 +44,11 @@ fn sigterm_answers_the_call_that_runs_and_takes_no_other() {
     assert_ok(&running.response(PATIENCE).unwrap());
     assert_eq!(edge.await_exit(PATIENCE).code(), Some(0));
     let log = edge.log();
-    assert_eq!((log.len(), log[0]["result"].as_str()), (1, Some("ok")), "the last line is not lost");
+    assert_eq!(
+        (log.len(), log[0]["result"].as_str()),
+        (1, Some("ok")),
+        "the last line is not lost"
+    );
 }
 
 #[test]
@@ -119,7 +123,8 @@ fn who_is_refused_while_sending_a_long_body_reads_why() {
 fn who_waits_for_100_continue_and_is_refused_is_not_asked_for_the_body() {
     let wechat = Wechat::start();
     let edge = before(&wechat).start();
-    let head = "POST /main/cgi-bin/clear_quota HTTP/1.1\r\ncontent-length: 9\r\nexpect: 100-continue";
+    let head =
+        "POST /main/cgi-bin/clear_quota HTTP/1.1\r\ncontent-length: 9\r\nexpect: 100-continue";
     let mut connection = begin(&edge, head);
     let answer = connection.response_head(PATIENCE).unwrap();
     assert_eq!((answer.status, answer.header("connection")), (403, Some("close")));
@@ -145,7 +150,8 @@ fn one_connection_serves_many_calls_in_their_order() {
         connection.request("GET", file, &headers, b"").unwrap();
         assert_eq!(connection.response(PATIENCE).unwrap().body.len(), 100_000);
     }
-    let sent: Vec<_> = wechat.requests_to(SEND).iter().map(|call| call.json()["number"].clone()).collect();
+    let sent: Vec<_> =
+        wechat.requests_to(SEND).iter().map(|call| call.json()["number"].clone()).collect();
     assert_eq!(sent, (0..20).map(|number| json!(number)).collect::<Vec<_>>());
     assert_results(&edge, &[("ok", 60), ("refused", 20)]);
 }

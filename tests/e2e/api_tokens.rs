@@ -11,7 +11,8 @@ use wxedge_tests::wechat_api::{self, Fault, MAIN, Scope};
 use wxedge_tests::{PATIENCE, canary, eventually};
 
 use crate::api::{
-    LONG, OTHER, Wechat, admin_post, assert_ok, assert_refused, assert_results, await_disk, before, credential, get,
+    LONG, OTHER, Wechat, admin_post, assert_ok, assert_refused, assert_results, await_disk, before,
+    credential, get,
 };
 use crate::events::Stream;
 
@@ -157,11 +158,18 @@ fn every_refusal_says_what_to_do_in_status_log_metric_and_event() {
         assert_eq!((&token["state"], &token["errcode"]), (&json!("failing"), &json!(errcode)));
         assert!(token["action"].as_str().unwrap().contains(words), "{token}");
         failed += 1.0;
-        edge.assert_count(REFRESHES, &[("credential", "access_token"), ("result", "failed")], failed);
+        edge.assert_count(
+            REFRESHES,
+            &[("credential", "access_token"), ("result", "failed")],
+            failed,
+        );
         let event = events.await_event("token").data;
         let field = |name: &str| event[name].clone();
         assert_eq!(field("account"), "main");
-        assert_eq!((field("credential"), field("result")), ("access_token".into(), "failed".into()));
+        assert_eq!(
+            (field("credential"), field("result")),
+            ("access_token".into(), "failed".into())
+        );
         assert_eq!((field("errcode"), field("action")), (errcode.into(), token["action"].clone()));
         edge.await_stderr(&format!("main: no access_token ({errcode}): "));
     }
@@ -261,7 +269,10 @@ fn another_system_that_refreshes_is_said_so() {
     wechat.kill_token(MAIN);
     assert_ok(&get(&edge, USERS));
     let event = events.await_event("token").data;
-    assert_eq!((&event["result"], &event["credential"]), (&json!("foreign"), &json!("access_token")));
+    assert_eq!(
+        (&event["result"], &event["credential"]),
+        (&json!("foreign"), &json!("access_token"))
+    );
     edge.assert_count(REFRESHES, &[("credential", "access_token"), ("result", "foreign")], 1.0);
     edge.await_stderr("another system refreshes this appid");
 }
