@@ -126,6 +126,17 @@ pub(crate) fn begin(edge: &Edge, head: &str) -> Connection {
     connection
 }
 
+/// Makes a first call, and waits until the edge has asked what it asks of its own: a token that is killed now is met by the
+/// calls of the test.
+#[track_caller]
+pub(crate) fn settle(edge: &Edge, wechat: &Wechat) {
+    assert_ok(&get(edge, "/main/cgi-bin/user/get"));
+    let accounts = edge.status()["accounts"].as_array().unwrap().len() as u64;
+    eventually(PATIENCE, "the lists of addresses", || {
+        wechat.count("/cgi-bin/getcallbackip") == accounts
+    });
+}
+
 /// An answer without an error of WeChat's or the edge's.
 #[track_caller]
 pub(crate) fn assert_ok(response: &Response) {

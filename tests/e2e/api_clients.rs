@@ -8,6 +8,7 @@ use wxedge_tests::wechat_api::MAIN;
 
 use crate::api::{
     OTHER, Wechat, assert_ok, assert_own, assert_refused, assert_results, bearer, before, get,
+    settle,
 };
 
 const USERS: &str = "/cgi-bin/user/get";
@@ -228,6 +229,7 @@ fn without_clients_an_sdk_gets_the_real_token_whatever_its_secret() {
 fn without_a_prefix_the_account_is_found_by_what_the_call_carries() {
     let wechat = Wechat::with_other();
     let edge = before(&wechat).and(Account::named("other")).without_clients().start();
+    settle(&edge, &wechat);
     let ask = |query: &str| http::get(edge.api(), &format!("{USERS}?{query}"));
     let used = || -> String {
         wechat.requests_to(USERS).last().unwrap().parameter("access_token").unwrap()

@@ -57,11 +57,12 @@ fn an_error_of_wechats_has_its_code_and_wechats_rid() {
     let rid = answer["errmsg"].as_str().unwrap().split("rid: ").nth(1).unwrap().to_owned();
     let line = await_line(&edge, "its line", |line| line["result"] == "errcode");
     assert_eq!((&line["errcode"], &line["rid"]), (&json!(45015), &json!(rid)));
-    edge.assert_count("wxedge_api_errcodes_total", &[("errcode", "45015")], 1.0);
+    assert_eq!(edge.count("wxedge_api_errcodes_total", &[("errcode", "45015")]), 1.0);
     // Errors are counted by known codes only.
     wechat.fault(SEND, Fault::Errcode(123_456));
-    post(&edge, &format!("/main{SEND}"), &json!({}));
-    edge.assert_count("wxedge_api_errcodes_total", &[("errcode", "other")], 1.0);
+    assert_eq!(post(&edge, &format!("/main{SEND}"), &json!({})).json()["errcode"], 123_456);
+    await_line(&edge, "its line", |line| line["errcode"] == 123_456);
+    assert_eq!(edge.count("wxedge_api_errcodes_total", &[("errcode", "other")]), 1.0);
 }
 
 #[test]

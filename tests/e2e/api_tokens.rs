@@ -12,7 +12,7 @@ use wxedge_tests::{PATIENCE, canary, eventually};
 
 use crate::api::{
     LONG, OTHER, Wechat, admin_post, assert_ok, assert_refused, assert_results, await_disk, before,
-    credential, get,
+    credential, get, settle,
 };
 use crate::events::Stream;
 
@@ -92,7 +92,7 @@ fn a_restart_goes_on_with_the_saved_token() {
 fn forced_refreshes_are_counted_over_a_kill() {
     let wechat = Wechat::start();
     let edge = before(&wechat).start();
-    assert_ok(&get(&edge, USERS));
+    settle(&edge, &wechat);
     wechat.kill_token_same(MAIN);
     assert_ok(&get(&edge, USERS));
     assert_eq!(wechat.fetches().forced, 1);
@@ -247,7 +247,7 @@ fn without_an_answer_it_asks_again_after_a_pause() {
 fn the_old_endpoint_can_be_chosen() {
     let wechat = Wechat::start();
     let edge = before(&wechat).line("token_endpoint = \"token\"").start();
-    assert_ok(&get(&edge, USERS));
+    settle(&edge, &wechat);
     let asked = wechat.only("/cgi-bin/token");
     let query = ["grant_type", "appid", "secret"].map(|name| asked.parameter(name).unwrap());
     assert_eq!(query, ["client_credential", MAIN, canary::SECRET]);
@@ -264,7 +264,7 @@ fn the_old_endpoint_can_be_chosen() {
 fn another_system_that_refreshes_is_said_so() {
     let wechat = Wechat::start();
     let edge = before(&wechat).start();
-    assert_ok(&get(&edge, USERS));
+    settle(&edge, &wechat);
     let mut events = Stream::open(&edge);
     wechat.kill_token(MAIN);
     assert_ok(&get(&edge, USERS));
@@ -281,7 +281,7 @@ fn another_system_that_refreshes_is_said_so() {
 fn a_tickets_fetch_meets_a_dead_token_and_goes_on_with_a_better_one() {
     let wechat = Wechat::start();
     let edge = before(&wechat).start();
-    assert_ok(&get(&edge, USERS));
+    settle(&edge, &wechat);
     wechat.kill_token(MAIN);
     let ticket = get(&edge, "/main/cgi-bin/ticket/getticket?type=jsapi");
     assert_ok(&ticket);
