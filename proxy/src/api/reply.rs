@@ -7,7 +7,7 @@ use super::head;
 use crate::edge::Edge;
 use crate::limits;
 use bytes::Bytes;
-use http::{Method, Version, header};
+use http::{Method, StatusCode, Version, header};
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
 use serde_json::Value;
@@ -76,7 +76,9 @@ pub async fn answer(
     answer: Answer,
 ) -> Result<(), Broken> {
     let (from, mut part, mut connection) = match answer {
-        Answer::Whole(from, body) if session.req_header().method != Method::HEAD => {
+        Answer::Whole(from, body)
+            if session.req_header().method != Method::HEAD && may_have_body(from.status) =>
+        {
             let head = head::answer(&from).map_err(|_| Broken::Wechat)?;
             return whole(session, head, body).await;
         }
@@ -85,6 +87,7 @@ pub async fn answer(
     };
     let mut head = head::answer(&from).map_err(|_| Broken::Wechat)?;
     let framed = match from.headers.get(header::CONTENT_LENGTH) {
+        _ if !may_have_body(from.status) => Ok(()),
         Some(length) => head.insert_header(header::CONTENT_LENGTH, length),
         None if session.req_header().version == Version::HTTP_11 => {
             head.insert_header(header::TRANSFER_ENCODING, "chunked")
@@ -117,6 +120,11 @@ pub async fn answer(
         edge.api_bases().release(connection).await;
     }
     session.write_response_body(Bytes::new(), true).await.map_err(|_| Broken::Caller)
+}
+
+/// Whether an answer of this status can have a body, and so says where it ends.
+fn may_have_body(status: StatusCode) -> bool {
+    !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
 }
 
 async fn whole(
