@@ -1,9 +1,11 @@
 //! `[clients]`: who calls, by key or by edge token, for which account, and what.
 
 use serde_json::{Value, json};
+use wxedge::api::edge_token::EdgeTokens;
 use wxedge_tests::canary;
 use wxedge_tests::edge::{Account, Builder, Edge};
 use wxedge_tests::http::{self, Response};
+use wxedge_tests::message::now_s;
 use wxedge_tests::wechat_api::MAIN;
 
 use crate::api::{
@@ -125,6 +127,31 @@ fn an_edge_token_holds_over_a_restart_and_ends_with_its_client_or_folder() {
     assert_refused(&http::get(edge.api(), &target), 401);
     let elsewhere = two(&wechat).start();
     assert_refused(&http::get(elsewhere.api(), &target), 401);
+}
+
+#[test]
+fn an_edge_token_is_for_its_account_and_for_a_day() {
+    let wechat = Wechat::with_other();
+    let edge = two(&wechat).start();
+    // Both are the client's own accounts, and still the token is for one.
+    let token = edge_token(&edge, OTHER, canary::CLIENT_KEY);
+    assert_ok(&http::get(edge.api(), &format!("/other{USERS}?access_token={token}")));
+    assert_refused(&http::get(edge.api(), &format!("/main{USERS}?access_token={token}")), 403);
+
+    let key = std::fs::read(edge.folder().path().join("store/edge_token.key")).unwrap();
+    let tokens = EdgeTokens::new(key.try_into().unwrap());
+    let now = now_s().unsigned_abs();
+    for (issued, status) in
+        [(now, 200), (now - 86_000, 200), (now - 86_500, 401), (now + 200, 200), (now + 900, 401)]
+    {
+        let token = tokens.issue("crm", "main", issued);
+        let answer = http::get(edge.api(), &format!("{USERS}?access_token={token}"));
+        assert_eq!(answer.status, status, "{}", answer.text());
+    }
+    for (client, account, status) in [("nobody", "main", 401), ("shop", "main", 403)] {
+        let token = tokens.issue(client, account, now);
+        assert_refused(&http::get(edge.api(), &format!("{USERS}?access_token={token}")), status);
+    }
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod admission;
 mod answers;
 mod api;
 mod api_admin;
+mod api_answers;
 mod api_bodies;
 mod api_credentials;
 mod api_budgets;
