@@ -6,9 +6,10 @@ use std::time::Duration;
 use serde_json::Value;
 use wxedge_tests::canary;
 use wxedge_tests::edge::{Builder, Edge};
+use wxedge_tests::folder::Folder;
 use wxedge_tests::http::{self, Connection, Response};
 use wxedge_tests::wechat_api::{self, Api, MAIN};
-use wxedge_tests::{eventually, eventually_some};
+use wxedge_tests::{PATIENCE, eventually, eventually_some};
 
 use crate::edge;
 
@@ -125,6 +126,17 @@ pub(crate) fn begin(edge: &Edge, head: &str) -> Connection {
     connection
 }
 
+/// Makes a first call, and waits until the edge has asked what it asks of its own: a token that is killed now is met by the
+/// calls of the test.
+#[track_caller]
+pub(crate) fn settle(edge: &Edge, wechat: &Wechat) {
+    assert_ok(&get(edge, "/main/cgi-bin/user/get"));
+    let accounts = edge.status()["accounts"].as_array().unwrap().len() as u64;
+    eventually(PATIENCE, "the lists of addresses", || {
+        wechat.count("/cgi-bin/getcallbackip") == accounts
+    });
+}
+
 /// An answer without an error of WeChat's or the edge's.
 #[track_caller]
 pub(crate) fn assert_ok(response: &Response) {
@@ -193,4 +205,17 @@ pub(crate) fn admin_post(edge: &Edge, target: &str, body: &[u8]) -> Response {
 #[track_caller]
 pub(crate) fn await_line(edge: &Edge, what: &str, fits: impl Fn(&Value) -> bool) -> Value {
     eventually_some(Duration::from_secs(10), what, || edge.log().into_iter().find(&fits))
+}
+
+/// Waits until the store has this number for a query: what was said is on disk a moment later.
+#[track_caller]
+pub(crate) fn await_disk(folder: &Folder, sql: &str, number: i64) {
+    let file = folder.path().join("store/wxedge.db");
+    let ask = || {
+        let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_WRITE;
+        let store = rusqlite::Connection::open_with_flags(&file, flags).ok()?;
+        store.query_row(sql, (), |row| row.get::<_, i64>(0)).ok()
+    };
+    // It may be busy for a moment, too.
+    eventually(PATIENCE, sql, || ask() == Some(number));
 }

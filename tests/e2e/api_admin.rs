@@ -8,7 +8,7 @@ use wxedge_tests::message::{Message, now_s};
 use wxedge_tests::wechat_api::{Answer, Fault, Scope};
 use wxedge_tests::{PATIENCE, canary, eventually};
 
-use crate::api::{LONG, Wechat, admin_post, assert_ok, bearer, before, credential, get};
+use crate::api::{LONG, Wechat, admin_post, assert_ok, bearer, before, credential, get, settle};
 
 const USERS: &str = "/main/cgi-bin/user/get";
 const CLEAR: &str = "/v1/accounts/main/clear_quota";
@@ -174,7 +174,7 @@ fn who_is_on_the_list_is_let_in_and_without_a_list_everybody_is() {
 fn the_edges_own_calls_meet_a_dead_token_like_any_other() {
     let wechat = Wechat::start();
     let edge = before(&wechat).start();
-    assert_ok(&get(&edge, USERS));
+    settle(&edge, &wechat);
     wechat.kill_token(wxedge_tests::wechat_api::MAIN);
     let answer = admin_post(&edge, "/v1/accounts/main/callback-check", b"");
     assert_eq!(answer.status, 200, "{}", answer.text());

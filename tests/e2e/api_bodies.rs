@@ -54,8 +54,9 @@ fn a_chunked_body_beyond_the_copy_stays_chunked_and_whole() {
     let wechat = Wechat::start();
     let edge = before(&wechat).start();
     let body = bytes(13 * MIB);
-    let head =
-        format!("POST {UPLOAD} HTTP/1.1\r\ntransfer-encoding: chunked\r\ncontent-type: {MULTIPART}");
+    let head = format!(
+        "POST {UPLOAD} HTTP/1.1\r\ntransfer-encoding: chunked\r\ncontent-type: {MULTIPART}"
+    );
     let mut connection = begin(&edge, &head);
     send_chunks(&mut connection, &body, 100_000);
     assert_eq!(answer(&mut connection).json()["sha256"], sha256(&body));
@@ -79,7 +80,8 @@ fn no_body_stays_none_in_every_method() {
     .into_iter()
     .enumerate()
     {
-        let head = format!("{method} /main/cgi-bin/menu/delete HTTP/1.1\r\n{}", length.unwrap_or(""));
+        let head =
+            format!("{method} /main/cgi-bin/menu/delete HTTP/1.1\r\n{}", length.unwrap_or(""));
         let mut connection = begin(&edge, head.trim_end());
         if length.is_some_and(|length| length.starts_with("transfer")) {
             connection.send("0\r\n\r\n").unwrap();
@@ -89,7 +91,11 @@ fn no_body_stays_none_in_every_method() {
         assert_eq!((got.method.as_str(), got.body.length()), (method, 0));
         // nginx says 411 to a POST that does not tell.
         let told = got.header("content-length");
-        assert_eq!(told, if matches!(method, "POST" | "PUT") { Some("0") } else { None }, "{place}");
+        assert_eq!(
+            told,
+            if matches!(method, "POST" | "PUT") { Some("0") } else { None },
+            "{place}"
+        );
         assert_eq!(got.header("transfer-encoding"), None, "{place}");
     }
 }
@@ -136,7 +142,8 @@ fn uploads_arrive_byte_for_byte_with_and_without_a_copy() {
 fn a_body_that_waits_for_100_continue_is_asked_for() {
     let wechat = Wechat::start();
     let edge = before(&wechat).start();
-    let head = "POST /main/cgi-bin/menu/create HTTP/1.1\r\ncontent-length: 2\r\nexpect: 100-continue";
+    let head =
+        "POST /main/cgi-bin/menu/create HTTP/1.1\r\ncontent-length: 2\r\nexpect: 100-continue";
     let mut connection = begin(&edge, head);
     assert_eq!(connection.response_head(PATIENCE).unwrap().status, 100);
     connection.send("{}").unwrap();

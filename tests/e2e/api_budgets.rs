@@ -3,12 +3,11 @@
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use wxedge_tests::edge::{Builder, Edge};
-use wxedge_tests::folder::Folder;
 use wxedge_tests::http::Response;
 use wxedge_tests::{PATIENCE, eventually};
 
 use crate::api::{
-    Wechat, assert_ok, assert_own, assert_refused, assert_results, before, get, post,
+    Wechat, assert_ok, assert_own, assert_refused, assert_results, await_disk, before, get, post,
 };
 
 const SEND: &str = "/cgi-bin/message/custom/send";
@@ -114,7 +113,7 @@ fn what_is_used_survives_a_restart_a_kill_and_a_reload() {
     assert_eq!(budget(&edge)["used"], 1, "written down at the end");
     (0..2).for_each(|_| assert_ok(&send(&edge)));
     // Written down once a second.
-    eventually(PATIENCE, "it is on disk", || used_on_disk(&folder) == Some(3));
+    await_disk(&folder, "SELECT count FROM counter WHERE scope = 'budget'", 3);
     edge.signal(Signal::SIGKILL);
     edge.await_exit(PATIENCE);
     drop(edge);
@@ -128,16 +127,6 @@ fn what_is_used_survives_a_restart_a_kill_and_a_reload() {
     assert_ok(&send(&edge));
     assert_own(&send(&edge), 200, 45009);
     assert_eq!(wechat.count(SEND), 5);
-}
-
-/// What an edge after this one would go on from.
-fn used_on_disk(folder: &Folder) -> Option<u64> {
-    let file = folder.path().join("store/wxedge.db");
-    let database =
-        rusqlite::Connection::open_with_flags(file, rusqlite::OpenFlags::SQLITE_OPEN_READ_WRITE);
-    let sql = "SELECT count FROM counter WHERE scope = 'budget'";
-    // It may be busy for a moment.
-    database.ok()?.query_row(sql, (), |row| row.get::<_, i64>(0)).ok().map(i64::unsigned_abs)
 }
 
 #[test]

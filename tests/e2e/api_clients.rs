@@ -1,13 +1,16 @@
 //! `[clients]`: who calls, by key or by edge token, for which account, and what.
 
 use serde_json::{Value, json};
+use wxedge::api::edge_token::EdgeTokens;
 use wxedge_tests::canary;
 use wxedge_tests::edge::{Account, Builder, Edge};
 use wxedge_tests::http::{self, Response};
+use wxedge_tests::message::now_s;
 use wxedge_tests::wechat_api::MAIN;
 
 use crate::api::{
     OTHER, Wechat, assert_ok, assert_own, assert_refused, assert_results, bearer, before, get,
+    settle,
 };
 
 const USERS: &str = "/cgi-bin/user/get";
@@ -100,7 +103,8 @@ fn a_call_with_an_edge_token_is_that_clients_call() {
     // Two keys of two clients in one call.
     let both = format!("/other{USERS}?access_token={token}");
     assert_refused(&with(&edge, &bearer(canary::CLIENT_KEY), &both), 401);
-    let changed = format!("{}{}", &token[..token.len() - 1], if token.ends_with('A') { 'B' } else { 'A' });
+    let changed =
+        format!("{}{}", &token[..token.len() - 1], if token.ends_with('A') { 'B' } else { 'A' });
     let longer = format!("{token}A");
     for forged in [changed.as_str(), longer.as_str(), &token[..20], "wxedge_"] {
         assert_refused(&http::get(edge.api(), &format!("{USERS}?access_token={forged}")), 401);
@@ -123,6 +127,31 @@ fn an_edge_token_holds_over_a_restart_and_ends_with_its_client_or_folder() {
     assert_refused(&http::get(edge.api(), &target), 401);
     let elsewhere = two(&wechat).start();
     assert_refused(&http::get(elsewhere.api(), &target), 401);
+}
+
+#[test]
+fn an_edge_token_is_for_its_account_and_for_a_day() {
+    let wechat = Wechat::with_other();
+    let edge = two(&wechat).start();
+    // Both are the client's own accounts, and still the token is for one.
+    let token = edge_token(&edge, OTHER, canary::CLIENT_KEY);
+    assert_ok(&http::get(edge.api(), &format!("/other{USERS}?access_token={token}")));
+    assert_refused(&http::get(edge.api(), &format!("/main{USERS}?access_token={token}")), 403);
+
+    let key = std::fs::read(edge.folder().path().join("store/edge_token.key")).unwrap();
+    let tokens = EdgeTokens::new(key.try_into().unwrap());
+    let now = now_s().unsigned_abs();
+    for (issued, status) in
+        [(now, 200), (now - 86_000, 200), (now - 86_500, 401), (now + 200, 200), (now + 900, 401)]
+    {
+        let token = tokens.issue("crm", "main", issued);
+        let answer = http::get(edge.api(), &format!("{USERS}?access_token={token}"));
+        assert_eq!(answer.status, status, "{}", answer.text());
+    }
+    for (client, account, status) in [("nobody", "main", 401), ("shop", "main", 403)] {
+        let token = tokens.issue(client, account, now);
+        assert_refused(&http::get(edge.api(), &format!("{USERS}?access_token={token}")), status);
+    }
 }
 
 #[test]
@@ -179,7 +208,8 @@ fn an_sdk_gets_wechats_own_words_for_a_wrong_appid_or_key() {
     let wechat = Wechat::start();
     let edge = before(&wechat).start();
     let ask = |appid: &str, secret: &str| {
-        let target = format!("/cgi-bin/token?grant_type=client_credential&appid={appid}&secret={secret}");
+        let target =
+            format!("/cgi-bin/token?grant_type=client_credential&appid={appid}&secret={secret}");
         let body = json!({"appid": appid, "secret": secret, "force_refresh": true}).to_string();
         let post = http::send(edge.api(), "POST", "/cgi-bin/stable_token", &[], body.as_bytes());
         [http::get(edge.api(), &target), post]
@@ -226,6 +256,7 @@ fn without_clients_an_sdk_gets_the_real_token_whatever_its_secret() {
 fn without_a_prefix_the_account_is_found_by_what_the_call_carries() {
     let wechat = Wechat::with_other();
     let edge = before(&wechat).and(Account::named("other")).without_clients().start();
+    settle(&edge, &wechat);
     let ask = |query: &str| http::get(edge.api(), &format!("{USERS}?{query}"));
     let used = || -> String {
         wechat.requests_to(USERS).last().unwrap().parameter("access_token").unwrap()

@@ -15,9 +15,8 @@ fn a_call_gets_the_token_first_and_the_rest_byte_for_byte() {
     assert_ok(&get(&edge, sent));
     let token = wechat.main_token();
     let got = wechat.only("/cgi-bin/user/info");
-    let expected = format!(
-        "/cgi-bin/user/info?access_token={token}&openid=o1&lang=%7A%68&x=%E4%BD%A0+1&&y"
-    );
+    let expected =
+        format!("/cgi-bin/user/info?access_token={token}&openid=o1&lang=%7A%68&x=%E4%BD%A0+1&&y");
     assert_eq!((got.method.as_str(), got.target), ("GET", expected));
 
     let body = json!({"touser": "o1", "msgtype": "text", "text": {"content": "你好"}});
@@ -103,8 +102,7 @@ fn tickets_come_from_the_cache_and_other_tickets_from_wechat() {
 /// The table that the protocol crate is tested with, too.
 #[test]
 fn no_trick_of_the_table_escapes() {
-    let table: Vec<Value> =
-        serde_json::from_str(include_str!("../data/api_targets.json")).unwrap();
+    let table: Vec<Value> = serde_json::from_str(include_str!("../data/api_targets.json")).unwrap();
     assert!(table.len() >= 211, "{} vectors", table.len());
     let wechat = Wechat::start();
     let edge = before(&wechat).start();
@@ -188,11 +186,11 @@ fn only_harmless_headers_go_to_wechat() {
     for (name, value) in kept {
         assert_eq!(got.header(name), Some(value), "{name}");
     }
-    let mut names: Vec<_> =
-        got.headers.iter().map(|(name, _)| name.to_ascii_lowercase()).collect();
+    let mut names: Vec<_> = got.headers.iter().map(|(name, _)| name.to_ascii_lowercase()).collect();
     let mut expected: Vec<_> = kept.iter().map(|(name, _)| name.to_ascii_lowercase()).collect();
     expected.extend(["host", "content-length"].map(str::to_owned));
-    (names.sort(), expected.sort());
+    names.sort();
+    expected.sort();
     assert_eq!(names, expected);
     assert_eq!(got.header("host"), Some(wechat.address().to_string().as_str()));
 }
@@ -216,14 +214,8 @@ fn answers_lose_what_is_about_the_connection_or_leads_past_the_edge() {
     assert_eq!((got.status, got.text()), (200, "hello"));
     let mut names: Vec<_> = got.headers.iter().map(|(name, _)| name.as_str()).collect();
     names.sort_unstable();
-    let kept = [
-        "content-disposition",
-        "content-length",
-        "content-type",
-        "date",
-        "x-kept",
-        "x-kept",
-    ];
+    let kept =
+        ["content-disposition", "content-length", "content-type", "date", "x-kept", "x-kept"];
     names.retain(|name| *name != "connection");
     assert_eq!(names, kept);
     assert!(got.header("connection").is_none_or(|value| value == "keep-alive"));

@@ -82,15 +82,22 @@ fn jssdk_signs_pages_of_its_hosts_without_their_fragment() {
     let mut nonces = Vec::new();
     for (sent, page) in [
         ("https%3A%2F%2Fshop.example%2F", "https://shop.example/"),
-        ("https%3A%2F%2Fshop.example%2Fa%3Fb%3D1%26c%3D2%23%2Froute", "https://shop.example/a?b=1&c=2"),
-        ("http%3A%2F%2Fshop.example%3A8080%2F%25E4%25BD%25A0", "http://shop.example:8080/%E4%BD%A0"),
+        (
+            "https%3A%2F%2Fshop.example%2Fa%3Fb%3D1%26c%3D2%23%2Froute",
+            "https://shop.example/a?b=1&c=2",
+        ),
+        (
+            "http%3A%2F%2Fshop.example%3A8080%2F%25E4%25BD%25A0",
+            "http://shop.example:8080/%E4%BD%A0",
+        ),
     ] {
         let object = ask(sent).json();
         let mut fields: Vec<_> = object.as_object().unwrap().keys().map(String::as_str).collect();
         fields.sort_unstable();
         assert_eq!(fields, ["appId", "nonceStr", "signature", "timestamp"], "{object}");
         assert_eq!(object["appId"], MAIN);
-        let (nonce, time) = (object["nonceStr"].as_str().unwrap(), object["timestamp"].as_i64().unwrap());
+        let (nonce, time) =
+            (object["nonceStr"].as_str().unwrap(), object["timestamp"].as_i64().unwrap());
         let signed = format!("jsapi_ticket={ticket}&noncestr={nonce}&timestamp={time}&url={page}");
         assert_eq!(object["signature"], sha1(&signed), "{page}");
         assert!((time - wxedge_tests::message::now_s()).abs() < 60);
@@ -188,7 +195,9 @@ fn malformed_http_has_the_same_shape_and_is_counted_once() {
         format!("GET {USERS} HTTP/1.1\n{host}\r\n"),
         format!("GET {USERS} HTTP/2.0\r\n{host}\r\n"),
         format!("POST {USERS} HTTP/1.1\r\n{host}content-length: 1\r\ncontent-length: 2\r\n\r\nab"),
-        format!("POST {USERS} HTTP/1.1\r\n{host}content-length: 1\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n"),
+        format!(
+            "POST {USERS} HTTP/1.1\r\n{host}content-length: 1\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n"
+        ),
         format!("GET {USERS} HTTP/1.1\r\n{host}x_y: 1\r\n\r\n"),
         format!("GET {USERS} HTTP/1.1\r\n{host}x: {}\r\n\r\n", "a".repeat(20_000)),
     ];
@@ -233,13 +242,8 @@ fn an_account_without_a_secret_has_no_api_and_says_so() {
     let builder = before(&wechat);
     let mut edge = builder.start();
     // The runner gives every account one.
-    let text = builder.render(&edge.folder());
-    let without: Vec<_> = text.lines().filter(|line| !line.contains("\"safe\"")).collect();
-    let text = without.join("\n").replace(
-        &format!("secret = {:?}\n", canary::SECRET),
-        "mode = \"safe\"\n",
-    );
-    edge.rewrite_text(&text.replacen("[accounts.main]", "[accounts.main]\nmode = \"safe\"", usize::from(!text.contains("mode = \"safe\""))));
+    let secret = format!("\nsecret = {:?}", canary::SECRET);
+    edge.rewrite_text(&builder.render(&edge.folder()).replace(&secret, ""));
     edge.signal(nix::sys::signal::Signal::SIGHUP);
     edge.assert_count("wxedge_config_reloads_total", &[("result", "ok")], 1.0);
     for target in [USERS, "/v1/accounts/main/ticket/jsapi"] {

@@ -96,7 +96,8 @@ fn with_all_bases_down_the_answer_says_so_and_works_again_after() {
     let second = first.beside();
     let edge = between(&first, &second).start();
     assert_ok(&users(&edge));
-    (first.stop_listening(), second.stop_listening());
+    first.stop_listening();
+    second.stop_listening();
     for _ in 0..3 {
         assert_refused(&users(&edge), 502);
         assert_refused(&post(&edge, &format!("/main{SEND}"), &json!({})), 502);

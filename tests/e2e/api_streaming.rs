@@ -18,7 +18,11 @@ const INSPECTED: usize = 64 * 1024;
 
 /// As the fake makes them up.
 fn jpeg(size: usize) -> Vec<u8> {
-    [0xff, 0xd8, 0xff, 0xe0].into_iter().chain((4..).map(|at| (at % 251) as u8)).take(size).collect()
+    [0xff, 0xd8, 0xff, 0xe0]
+        .into_iter()
+        .chain((4..).map(|at| (at % 251) as u8))
+        .take(size)
+        .collect()
 }
 
 /// JSON of exactly this many bytes.

@@ -542,7 +542,7 @@ fn read_request(socket: &mut TcpStream, unread: &mut Vec<u8>, connection: u64) -
         .collect();
     let length = match header(&headers, "content-length") {
         Some(length) => length.parse().ok()?,
-        None if method == "GET" => 0,
+        None if method == "GET" || method == "HEAD" => 0,
         None => return None,
     };
     while unread.len() < length {

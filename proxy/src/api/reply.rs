@@ -6,7 +6,7 @@ use super::outcome::Outcome;
 use super::refusal::{self, Refusal};
 use crate::limits;
 use bytes::Bytes;
-use http::{Method, Version, header};
+use http::{Method, StatusCode, Version, header};
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
 use serde_json::Value;
@@ -39,6 +39,11 @@ pub async fn refuse(
     refusal: &Refusal,
     rid: &str,
 ) -> Result<(), Broken> {
+    if session.get_header(header::EXPECT).is_none() {
+        // The rest of its body is read, for a while: who is still sending gets the answer and not a reset. Who waits to be
+        // asked for the body does not send it.
+        session.set_close_on_response_before_downstream_finish(false);
+    }
     let head = refusal.head().map_err(|_| Broken::Caller)?;
     whole(session, head, refusal.body(rid).into()).await
 }
@@ -65,7 +70,9 @@ pub async fn object(session: &mut ServerSession, object: &Value) -> Result<(), B
 /// When one end does not go on; the connection to the caller then ends, so that it sees that something is missing.
 pub async fn answer(session: &mut ServerSession, answer: Answer) -> Result<(), Broken> {
     let (from, mut part, mut connection) = match answer {
-        Answer::Whole(from, body) if session.req_header().method != Method::HEAD => {
+        Answer::Whole(from, body)
+            if session.req_header().method != Method::HEAD && may_have_body(from.status) =>
+        {
             let head = head::answer(&from).map_err(|_| Broken::Wechat)?;
             return whole(session, head, body).await;
         }
@@ -74,6 +81,7 @@ pub async fn answer(session: &mut ServerSession, answer: Answer) -> Result<(), B
     };
     let mut head = head::answer(&from).map_err(|_| Broken::Wechat)?;
     let framed = match from.headers.get(header::CONTENT_LENGTH) {
+        _ if !may_have_body(from.status) => Ok(()),
         Some(length) => head.insert_header(header::CONTENT_LENGTH, length),
         None if session.req_header().version == Version::HTTP_11 => {
             head.insert_header(header::TRANSFER_ENCODING, "chunked")
@@ -106,6 +114,11 @@ pub async fn answer(session: &mut ServerSession, answer: Answer) -> Result<(), B
         connection.release().await;
     }
     session.write_response_body(Bytes::new(), true).await.map_err(|_| Broken::Caller)
+}
+
+/// Whether an answer of this status can have a body, and so says where it ends.
+fn may_have_body(status: StatusCode) -> bool {
+    !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
 }
 
 async fn whole(
