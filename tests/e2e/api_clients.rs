@@ -312,3 +312,20 @@ fn logins_of_a_mini_program_may_carry_the_key_as_secret() {
     let found: Vec<Value> = edge.await_log(2);
     assert!(found.iter().all(|line| line["api"] == "/sns/jscode2session"));
 }
+
+#[test]
+fn an_edge_token_never_leaves_the_edge() {
+    let wechat = Wechat::start();
+    let edge = before(&wechat).client("crm", &[ALLOW]).start();
+    let token = edge_token(&edge, MAIN, canary::CLIENT_KEY);
+    for path in ["/sns/userinfo", "/sns/auth"] {
+        let target = format!("/main{path}?access_token={token}&openid=o1");
+        assert_refused(&with(&edge, &bearer(canary::CLIENT_KEY), &target), 400);
+        // The user's own token goes out, whoever calls.
+        let own = format!("/main{path}?access_token=user&openid=o1");
+        assert_eq!(with(&edge, &bearer(&token), &own).status, 200);
+    }
+    let sent = wechat.requests();
+    assert!(sent.iter().all(|request| !request.target.contains(&token)));
+    assert_eq!(sent.iter().filter(|request| request.target.contains("=user&")).count(), 2);
+}

@@ -25,6 +25,11 @@ pub fn identify(
 ) -> Result<(Caller, Option<Bearer>), Refusal> {
     let state = edge.state();
     let carried = target.query().and_then(|query| query::value(query, "access_token"));
+    let user_token = matches!(route, Route::Forward(Credential::AsSent));
+    if user_token && carried.as_deref().is_some_and(edge_token::looks_like) {
+        let message = "this API takes the user's own access_token; send the edge token as Authorization: Bearer";
+        return Err(Refusal::bad_request(message));
+    }
     let header = authorization(session);
     let token = header.filter(|text| edge_token::looks_like(text));
     let token = token.or(carried.as_deref().filter(|text| edge_token::looks_like(text)));
