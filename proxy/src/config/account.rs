@@ -105,10 +105,10 @@ pub enum LateReplyVia {
 /// First segments of paths that mean something else: the edge's own endpoints and WeChat's APIs, which SDKs call without
 /// an account in front.
 #[rustfmt::skip]
-const RESERVED: [&str; 31] = [
+const RESERVED: [&str; 32] = [
     "bizwifi", "card", "channels", "cityservice", "customservice", "cv", "datacube", "device", "game", "hardware",
     "healthz", "intp", "merchant", "metrics", "nontax", "papay", "poi", "product", "readyz", "redpacketcover", "retail",
-    "scan", "semantic", "shakearound", "shop", "sns", "tcb", "union", "v1", "wxa", "wxaapi",
+    "scan", "semantic", "shakearound", "shop", "sns", "tcb", "union", "v1", "wxa", "wxaapi", "xpay",
 ];
 
 /// What `conf/wxedge.toml` has in the place of a Token.
@@ -178,7 +178,11 @@ impl Account {
         if self.on_deadline == OnDeadline::Join {
             at.later("on_deadline", LATE_REPLIES);
         }
-        if self.source_ip == SourceIp::Enforce && self.source_ips.is_empty() {
+        // With an AppSecret the edge asks WeChat for its addresses.
+        if self.source_ip == SourceIp::Enforce
+            && self.source_ips.is_empty()
+            && self.secret.is_none()
+        {
             at.warn(
                 "source_ip",
                 "acts as \"report\" while source_ips is empty; list WeChat's addresses there",

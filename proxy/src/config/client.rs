@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::Secret;
 use super::section::Section;
 use super::value::{any, bearer, name};
+use crate::api::edge_token;
 use wxedge_wechat::api::pattern::Pattern;
 use wxedge_wechat::api::route::ApiPath;
 
@@ -72,8 +73,13 @@ fn keys(at: &Section<'_>) -> Vec<Secret> {
         );
     }
     for (index, key) in given.values.iter().enumerate() {
+        let entry = given.entry(index);
         if let Err(message) = bearer(key.expose()) {
-            at.issue(&given.key, format!("{}{message}", given.entry(index)));
+            at.issue(&given.key, format!("{entry}{message}"));
+        }
+        if edge_token::looks_like(key.expose()) {
+            let message = "must not begin with wxedge_, which is how edge tokens begin";
+            at.issue(&given.key, format!("{entry}{message}"));
         }
     }
     given.values

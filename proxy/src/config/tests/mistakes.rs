@@ -1,5 +1,7 @@
 //! Broken configurations and exactly what is said about each.
 
+use wxedge_wechat::api::route::ApiPath;
+
 use super::{ACCOUNT, NO_ENVIRONMENT, complaints, parse, valid, warnings};
 
 const NUMBER: &str = "must be a whole number from";
@@ -129,6 +131,7 @@ fn one_mistake_one_line() {
         ("[clients.crm]\nkey = \"Canary\"\naccounts = []", "clients.crm.accounts", 8, "names no account; the configured ones are main"),
         ("[clients.crm]\nkey = \"Canary\"\naccounts = [\"main\", \"Canary\"]", "clients.crm.accounts", 8, "entry 2 is no account; the configured ones are main"),
         ("[clients.crm]\nkeys = [\"Canary1\", \"Canary 2\"]\naccounts = [\"main\"]", "clients.crm.keys", 7, "entry 2 must be visible ASCII characters without blanks, because it travels in a header"),
+        ("[clients.crm]\nkey = \"wxedge_Canary\"\naccounts = [\"main\"]", "clients.crm.key", 7, "must not begin with wxedge_, which is how edge tokens begin"),
         ("[clients.crm]\nkeys = [\"Canary1\", \"\"]\naccounts = [\"main\"]", "clients.crm.keys", 7, EMPTY),
         ("[clients.crm]\nkeys = \"Canary\"\naccounts = [\"main\"]", "clients.crm.keys", 7, LIST),
         ("[clients.crm]\nkey = \"Canary\"\naccounts = [\"main\"]\nallow = [\"cgi-bin\"]", "clients.crm.allow", 9, &format!("entry 1 {PATTERN}")),
@@ -239,7 +242,26 @@ fn what_is_valid_but_hardly_meant_is_a_warning() {
     let expected = "accounts.main.source_ip (line 6): acts as \"report\" while source_ips is empty; \
                     list WeChat's addresses there";
     assert_eq!(warnings(&valid(enforce)), [expected]);
+    // With an AppSecret the edge asks WeChat for them.
+    assert_eq!(warnings(&valid(&format!("{enforce}secret = \"Canary\""))), [""; 0]);
     assert_eq!(warnings(&valid(&format!("{enforce}source_ips = [\"192.0.2.1\"]"))), [""; 0]);
+}
+
+/// SDKs call WeChat's APIs without an account in front: an account of that name would be called instead.
+#[test]
+fn no_account_is_named_like_the_first_segment_of_an_api() {
+    let segments: std::collections::BTreeSet<_> =
+        ApiPath::labels().filter_map(|path| path.split('/').nth(1)).collect();
+    assert!(segments.contains("wxa"), "{segments:?}");
+    for segment in segments {
+        let account = format!(
+            "[accounts.{segment}]\nappid = 'wx2'\ntoken = 'abc'\nmode = 'plain'\nupstream.url = 'builtin:echo'"
+        );
+        let found = complaints(&format!("{ACCOUNT}{account}"), NO_ENVIRONMENT);
+        let no_name = segment.contains('-');
+        let expected = if no_name { NAME } else { RESERVED };
+        assert_eq!(found, [format!("accounts.{segment} (line 6): {expected}")]);
+    }
 }
 
 /// What looks like a mistake and is none.

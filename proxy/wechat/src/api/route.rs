@@ -110,6 +110,11 @@ impl<'a> ApiPath<'a> {
         self.known().map_or("other", |(path, _)| path)
     }
 
+    /// Every label but `other`, sorted.
+    pub fn labels() -> impl Iterator<Item = &'static str> {
+        APIS.iter().map(|(path, _)| *path)
+    }
+
     /// Whether a call may be repeated after WeChat took it and said errcode -1: it only reads. When
     /// in doubt it does not.
     #[must_use]
