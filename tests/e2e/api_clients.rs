@@ -1,7 +1,8 @@
 //! `[clients]`: who calls, by key or by edge token, for which account, and what.
 
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
-use wxedge::api::edge_token::EdgeTokens;
+use wxedge::api::edge_token::{EdgeTokens, KeyHash};
 use wxedge_tests::canary;
 use wxedge_tests::edge::{Account, Builder, Edge};
 use wxedge_tests::http::{self, Response};
@@ -130,6 +131,25 @@ fn an_edge_token_holds_over_a_restart_and_ends_with_its_client_or_folder() {
 }
 
 #[test]
+fn an_edge_token_ends_with_the_key_it_was_got_with() {
+    let wechat = Wechat::start();
+    let with_keys =
+        |keys: &[&str]| before(&wechat).client("crm", &[ALLOW, &format!("keys = {keys:?}")]);
+    let mut edge = with_keys(&[canary::CLIENT_KEY, SHOP]).start();
+    let [of_leaked, of_kept] = [SHOP, canary::CLIENT_KEY].map(|key| edge_token(&edge, MAIN, key));
+    let calls = |edge: &Edge, token: &str| {
+        let in_query = http::get(edge.api(), &format!("{USERS}?access_token={token}"));
+        [in_query, with(edge, &bearer(token), USERS)]
+    };
+    calls(&edge, &of_leaked).iter().chain(&calls(&edge, &of_kept)).for_each(assert_ok);
+    edge.rewrite(&with_keys(&["NewKey0123456789abcdef0123456789", canary::CLIENT_KEY]));
+    edge.signal(Signal::SIGHUP);
+    edge.assert_count("wxedge_config_reloads_total", &[("result", "ok")], 1.0);
+    calls(&edge, &of_kept).iter().for_each(assert_ok);
+    calls(&edge, &of_leaked).iter().for_each(|answer| assert_refused(answer, 401));
+}
+
+#[test]
 fn an_edge_token_is_for_its_account_and_for_a_day() {
     let wechat = Wechat::with_other();
     let edge = two(&wechat).start();
@@ -144,12 +164,18 @@ fn an_edge_token_is_for_its_account_and_for_a_day() {
     for (issued, status) in
         [(now, 200), (now - 86_000, 200), (now - 86_500, 401), (now + 200, 200), (now + 900, 401)]
     {
-        let token = tokens.issue("crm", "main", issued);
+        let key = KeyHash::of(canary::CLIENT_KEY);
+        let token = tokens.issue("crm", "main", key, issued);
         let answer = http::get(edge.api(), &format!("{USERS}?access_token={token}"));
         assert_eq!(answer.status, status, "{}", answer.text());
     }
-    for (client, account, status) in [("nobody", "main", 401), ("shop", "main", 403)] {
-        let token = tokens.issue(client, account, now);
+    let wrong = [
+        ("nobody", canary::CLIENT_KEY, 401),
+        ("shop", SHOP, 403),
+        ("shop", canary::CLIENT_KEY, 401),
+    ];
+    for (client, key, status) in wrong {
+        let token = tokens.issue(client, "main", KeyHash::of(key), now);
         assert_refused(&http::get(edge.api(), &format!("{USERS}?access_token={token}")), status);
     }
 }

@@ -1,5 +1,6 @@
 //! Who calls (`[clients]`), and what they may do.
 
+use super::edge_token::KeyHash;
 use super::refusal::Refusal;
 use crate::config;
 use crate::limits;
@@ -15,6 +16,7 @@ pub struct Clients(Vec<Arc<Client>>);
 pub struct Client {
     /// What the file says.
     pub config: Arc<config::Client>,
+    key_hashes: Vec<KeyHash>,
     rate: Rate,
 }
 
@@ -39,6 +41,7 @@ impl Clients {
         let client = |config: &Arc<config::Client>| {
             Arc::new(Client {
                 config: config.clone(),
+                key_hashes: config.keys.iter().map(|key| KeyHash::of(key.expose())).collect(),
                 rate: Rate::new_with_estimator_config(limits::RATE_INTERVAL, 1, 1),
             })
         };
@@ -61,6 +64,13 @@ impl Clients {
     /// The client of this name.
     pub fn by_name(&self, name: &str) -> Option<&Arc<Client>> {
         self.0.iter().find(|client| client.config.name == name)
+    }
+}
+
+impl Client {
+    /// Whether one of its keys has this hash: an edge token ends with the key it was issued for.
+    pub fn has_key_hash(&self, hash: KeyHash) -> bool {
+        self.key_hashes.contains(&hash)
     }
 }
 

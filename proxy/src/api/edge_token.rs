@@ -4,32 +4,45 @@
 //! stored: the token itself says whose it is, under a MAC. So it holds over restarts, as long as
 //! the key does.
 //!
-//! `wxedge_` and the base64url of: version (1 byte) · issued (8 bytes, big-endian seconds since 1970) · client
-//! · `/` · account · HMAC-SHA-256 over the prefix and all before (32 bytes).
+//! `wxedge_` and the base64url of: version (1 byte) · issued (8 bytes, big-endian seconds since 1970) · hash of
+//! the client's key (8 bytes) · client · `/` · account · HMAC-SHA-256 over the prefix and all before (32 bytes).
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit, Mac};
-use sha2::Sha256;
+use sha2::{Digest, Sha256};
 
 /// What every edge token begins with; no token of WeChat's does.
 const PREFIX: &str = "wxedge_";
 /// The layout; another one is refused.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 /// Longest token, in characters: what WeChat asks SDKs to have room for.
 pub const TOKEN_CHARS_MAX: usize = 512;
 /// What SDKs are told, in seconds: as WeChat has it.
 pub const EXPIRES_IN_S: u64 = 7_200;
 /// How long a token is accepted after its issue, in seconds. Longer than [`EXPIRES_IN_S`], because
 /// an SDK that keeps it a little too long must not fail: it would see an error that no refresh of
-/// WeChat's explains. What the client may do is looked up at every call, so a revoked client is out
-/// at once all the same.
+/// WeChat's explains. What the client may do and which keys it has is looked up at every call, so
+/// a revoked client or key is out at once all the same.
 pub const ACCEPTED_S: u64 = 24 * 3_600;
 /// How far ahead the issuing clock may have been, in seconds.
 const AHEAD_S: u64 = 300;
 
 const MAC_BYTES: usize = 32;
-const HEAD_BYTES: usize = 1 + 8;
+const HEAD_BYTES: usize = 1 + 8 + KEY_HASH_BYTES;
+const KEY_HASH_BYTES: usize = 8;
+
+/// Tells the keys of a client apart; keeps nothing of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyHash([u8; KEY_HASH_BYTES]);
+
+impl KeyHash {
+    /// The hash of a key.
+    pub fn of(key: &str) -> KeyHash {
+        let hash = Sha256::digest(key.as_bytes());
+        KeyHash(std::array::from_fn(|place| hash[place]))
+    }
+}
 
 /// Issues and reads edge tokens under one key.
 #[derive(Clone)]
@@ -43,6 +56,7 @@ pub struct Bearer {
     /// `client/account`.
     names: String,
     slash: usize,
+    key: KeyHash,
 }
 
 impl Bearer {
@@ -54,6 +68,11 @@ impl Bearer {
     /// The name in `[accounts.<name>]`.
     pub fn account(&self) -> &str {
         &self.names[self.slash + 1..]
+    }
+
+    /// Which of the client's keys it was issued for.
+    pub fn key(&self) -> KeyHash {
+        self.key
     }
 }
 
@@ -88,18 +107,19 @@ impl EdgeTokens {
         EdgeTokens(Hmac::new(&block.into()))
     }
 
-    /// A token for a client's calls as an account, both names as the configuration allows them;
-    /// `now_s` in seconds since 1970.
-    pub fn issue(&self, client: &str, account: &str, now_s: u64) -> String {
-        self.seal(VERSION, client, account, now_s)
+    /// A token for a client's calls as an account, both names as the configuration allows them,
+    /// for the `key` the client has shown; `now_s` in seconds since 1970.
+    pub fn issue(&self, client: &str, account: &str, key: KeyHash, now_s: u64) -> String {
+        self.seal(VERSION, client, account, key, now_s)
     }
 
-    fn seal(&self, version: u8, client: &str, account: &str, now_s: u64) -> String {
+    fn seal(&self, version: u8, client: &str, account: &str, key: KeyHash, now_s: u64) -> String {
         debug_assert!(!client.contains('/'), "the first / ends the client's name");
         let mut bytes =
             Vec::with_capacity(HEAD_BYTES + client.len() + 1 + account.len() + MAC_BYTES);
         bytes.push(version);
         bytes.extend_from_slice(&now_s.to_be_bytes());
+        bytes.extend_from_slice(&key.0);
         bytes.extend_from_slice(client.as_bytes());
         bytes.push(b'/');
         bytes.extend_from_slice(account.as_bytes());
@@ -125,11 +145,11 @@ impl EdgeTokens {
         self.mac(sealed).verify(mac.into()).map_err(|_| Invalid::Forged)?;
 
         let (head, _) = sealed.split_first_chunk::<HEAD_BYTES>().ok_or(Invalid::Malformed)?;
-        let [version, issued @ ..] = *head;
+        let [version, t0, t1, t2, t3, t4, t5, t6, t7, key @ ..] = *head;
         if version != VERSION {
             return Err(Invalid::Malformed);
         }
-        let issued_s = u64::from_be_bytes(issued);
+        let issued_s = u64::from_be_bytes([t0, t1, t2, t3, t4, t5, t6, t7]);
         if issued_s > now_s.saturating_add(AHEAD_S) {
             return Err(Invalid::Future);
         }
@@ -141,7 +161,7 @@ impl EdgeTokens {
         bytes.drain(..HEAD_BYTES);
         let names = String::from_utf8(bytes).map_err(|_| Invalid::Malformed)?;
         let slash = names.find('/').ok_or(Invalid::Malformed)?;
-        Ok(Bearer { names, slash })
+        Ok(Bearer { names, slash, key: KeyHash(key) })
     }
 
     fn mac(&self, sealed: &[u8]) -> Hmac<Sha256> {
@@ -163,7 +183,7 @@ mod tests {
     }
 
     fn token() -> String {
-        tokens().issue("crm", "main", NOW_S)
+        tokens().issue("crm", "main", KeyHash::of("key"), NOW_S)
     }
 
     #[test]
@@ -173,16 +193,27 @@ mod tests {
         let bearer = tokens.read(&token, NOW_S).unwrap();
         assert_eq!((bearer.client(), bearer.account()), ("crm", "main"));
         for (client, account) in [("crm", "other"), ("shop", "main"), ("crmm", "ain")] {
-            let token = tokens.issue(client, account, NOW_S);
+            let token = tokens.issue(client, account, KeyHash::of("key"), NOW_S);
             let bearer = tokens.read(&token, NOW_S).unwrap();
             assert_eq!((bearer.client(), bearer.account()), (client, account));
         }
     }
 
     #[test]
+    fn a_token_says_which_key_it_was_issued_for() {
+        let tokens = tokens();
+        let of = |key| {
+            let token = tokens.issue("crm", "main", KeyHash::of(key), NOW_S);
+            tokens.read(&token, NOW_S).unwrap().key()
+        };
+        assert_eq!(of("key"), KeyHash::of("key"));
+        assert_ne!(of("key"), of("kez"));
+    }
+
+    #[test]
     fn a_token_fits_into_any_query_and_column() {
         let long = "a".repeat(64);
-        let token = tokens().issue(&long, &long, u64::MAX);
+        let token = tokens().issue(&long, &long, KeyHash::of(&long), u64::MAX);
         assert!(token.len() <= TOKEN_CHARS_MAX, "{}", token.len());
         assert!(token.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b)));
     }
@@ -244,7 +275,7 @@ mod tests {
         let other = EdgeTokens::new([8; 32]);
         assert_eq!(other.read(&token, NOW_S), Err(Invalid::Forged));
         assert_eq!(
-            tokens.read(&tokens.seal(VERSION + 1, "crm", "main", NOW_S), NOW_S),
+            tokens.read(&tokens.seal(VERSION + 1, "crm", "main", KeyHash::of("key"), NOW_S), NOW_S),
             Err(Invalid::Malformed)
         );
     }

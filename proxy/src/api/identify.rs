@@ -63,7 +63,10 @@ pub fn identify(
             state
                 .clients
                 .by_name(bearer.client())
-                .ok_or(Refusal::unauthorized("the edge token is of a client that is gone"))?,
+                .filter(|client| client.has_key_hash(bearer.key()))
+                .ok_or(Refusal::unauthorized(
+                    "the edge token is of a client or key that is gone",
+                ))?,
         ),
     };
     match (by_key, by_token) {

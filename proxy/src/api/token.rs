@@ -2,6 +2,7 @@
 //! them an edge token, for the client's key in the place of the AppSecret.
 
 use super::caller::Caller;
+use super::edge_token::KeyHash;
 use super::record::Record;
 use super::refusal::Refusal;
 use super::{Ended, Stop, edge_token, identify};
@@ -41,7 +42,8 @@ pub async fn answer(
     let asked = asked(session, target).await?;
     let account = account(edge, named, asked.appid.as_deref())?;
     record.account = account.config.name.clone();
-    let caller = caller(edge, session, asked.secret.as_deref(), arrival)?;
+    let key = identify::authorization(session).or(asked.secret.as_deref()).unwrap_or_default();
+    let caller = caller(edge, key, arrival)?;
     record.client = caller.name().to_owned();
     caller.count()?;
     caller.may_use(&account.config.name)?;
@@ -49,7 +51,8 @@ pub async fn answer(
         Caller::Anyone => super::endpoint::access_token(&account).await?,
         Caller::Client(client) => {
             let names = (&client.config.name, &account.config.name);
-            let token = edge.edge_tokens.issue(names.0, names.1, unix_now_s().unsigned_abs());
+            let (key, now_s) = (KeyHash::of(key), unix_now_s().unsigned_abs());
+            let token = edge.edge_tokens.issue(names.0, names.1, key, now_s);
             (token, edge_token::EXPIRES_IN_S)
         }
     };
@@ -84,17 +87,11 @@ fn account(
     }
 }
 
-fn caller(
-    edge: &Edge,
-    session: &ServerSession,
-    secret: Option<&str>,
-    arrival: Arrival,
-) -> Result<Caller, Refusal> {
+fn caller(edge: &Edge, key: &str, arrival: Arrival) -> Result<Caller, Refusal> {
     let state = edge.state();
     if state.clients.is_empty() {
         return identify::anyone(arrival.peer);
     }
-    let key = identify::authorization(session).or(secret).unwrap_or_default();
     let client = state.clients.by_key(key).ok_or(Refusal::wrong_key())?;
     Ok(Caller::Client(client.clone()))
 }
