@@ -55,6 +55,8 @@ pub struct Edge {
     pub copies: Copies,
     /// One permit an API call.
     pub api_places: Semaphore,
+    /// The permit of who asks for WeChat's quotas.
+    pub quotas: Arc<Semaphore>,
     /// The day whose budgets are counted; earlier ones are gone from the store.
     budget_day: AtomicI64,
 }
@@ -117,7 +119,7 @@ impl State {
         let saved = store.credentials()?;
         let shared = Shared { metrics, bases: &bases, store, events, saved: &saved };
         let budgets = Budgets::new(&config.clients, before.map(|before| &before.budgets));
-        budgets.restore(&store.counters(Budgets::SCOPE)?);
+        budgets.restore(unix_now_s(), &store.counters(Budgets::SCOPE)?);
         let mut accounts = HashMap::new();
         let mut by_path = HashMap::new();
         for (name, account) in &config.accounts {
@@ -160,6 +162,7 @@ impl Edge {
             edge_tokens,
             copies: Copies::default(),
             api_places: Semaphore::new(limits::API_IN_FLIGHT),
+            quotas: Arc::new(Semaphore::new(1)),
             budget_day: AtomicI64::new(i64::MIN),
         })
     }
@@ -175,6 +178,9 @@ impl Edge {
         self.state.store(state.clone());
         let removed = |name: &&String| !state.accounts.contains_key(*name);
         before.accounts.keys().filter(removed).for_each(|name| self.metrics.forget(name));
+        let gone = |name: &&String| !state.config.clients.contains_key(*name);
+        let clients = before.config.clients.keys();
+        clients.filter(gone).for_each(|name| self.metrics.api.forget_client(name));
         let kept = |url: &&Url| state.config.wechat.api_base.contains(url);
         let bases = before.config.wechat.api_base.iter();
         bases.filter(|url| !kept(url)).for_each(|url| self.metrics.forget_api_base(url));
@@ -210,22 +216,25 @@ impl Edge {
         if counters.is_empty() {
             return;
         }
-        if let Err(error) = self.store.set_counters(counters).await {
+        if let Err(error) = self.store.raise_counters(counters.clone()).await {
             log::error!("the daily budgets could not be saved: {error}");
+            self.state.load().budgets.not_written(&counters);
         }
     }
 
-    async fn forget_before(&self, day: i64) {
-        if let Err(error) = self.store.forget_counters_before(Budgets::SCOPE, &date(day)).await {
-            log::error!("the daily budgets of earlier days could not be removed: {error}");
+    /// Forgets what was used on days that are over, or that a wrong clock has made up.
+    async fn forget_other_days(&self, today: i64) {
+        let [first, last] = [today, today + 1].map(date);
+        if let Err(error) = self.store.forget_counters_outside(Budgets::SCOPE, &first, &last).await
+        {
+            log::error!("the daily budgets of other days could not be removed: {error}");
         }
     }
 
-    /// Writes down what was counted since the last second, and closes the store. At the end of the process.
-    pub async fn close(&self) {
-        let unwritten = self.state.load().budgets.unwritten();
-        self.write_down(unwritten).await;
-        self.store.close();
+    /// Writes down all that was counted. At the end, when nobody knows what is still on its way.
+    pub async fn flush(&self) {
+        let used = self.state.load().budgets.used();
+        self.write_down(used).await;
     }
 
     /// All metrics as text.
@@ -323,7 +332,7 @@ impl Edge {
             tokio::spawn(async move {
                 edge.write_down(unwritten).await;
                 if new_day {
-                    edge.forget_before(today).await;
+                    edge.forget_other_days(today).await;
                 }
             });
         }
@@ -338,7 +347,8 @@ impl Edge {
     }
 }
 
-/// For a host: the edge's upkeep, once a second.
+/// For a host: the edge's upkeep, once a second. When the host shuts down, what was counted is written down; the host may
+/// still serve then. The store is closed with the last handle on the edge.
 #[derive(Debug)]
 pub struct Upkeep(pub Arc<Edge>);
 
@@ -350,7 +360,7 @@ impl BackgroundService for Upkeep {
         loop {
             tokio::select! {
                 _ = second.tick() => self.0.tick(&mut summaries),
-                _ = shutdown.changed() => return self.0.close().await,
+                _ = shutdown.changed() => return self.0.flush().await,
             }
         }
     }

@@ -73,12 +73,13 @@ pub fn run(path: &Path, upgrade: bool) -> ExitCode {
     }
 }
 
-/// Writes down what is only in memory. Pingora's runtimes are gone by now.
+/// Writes down what is only in memory, and closes the store. Pingora's runtimes are gone by now.
 fn close(edge: &Edge) {
     match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime.block_on(edge.close()),
+        Ok(runtime) => runtime.block_on(edge.flush()),
         Err(error) => log::error!("the last counts are lost: {error}"),
     }
+    edge.store.close();
 }
 
 /// The environment as the configuration reads it.

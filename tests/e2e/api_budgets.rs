@@ -11,6 +11,7 @@ use crate::api::{
 };
 
 const SEND: &str = "/cgi-bin/message/custom/send";
+const MENU: &str = "/cgi-bin/menu/create";
 const RATIO: &str = "wxedge_api_budget_used_ratio";
 
 fn send(edge: &Edge) -> Response {
@@ -141,6 +142,71 @@ fn wechats_own_quota_is_learned_and_is_the_measure_of_what_is_only_reported() {
     eventually(PATIENCE, "its metric", || {
         edge.metrics().sum(RATIO, &[("api", SEND)]) == Some(5.0 / 500_000.0)
     });
+}
+
+/// A client with budgets for `main`.
+fn client(builder: Builder, name: &str, policy: &str, budgets: &[(&str, u64)]) -> Builder {
+    let budgets: String =
+        budgets.iter().map(|(api, limit)| format!("{api:?} = {limit}\n")).collect();
+    let lines = [
+        "allow = [\"/**\"]",
+        "accounts = [\"main\"]",
+        &format!("key = \"{name}\""),
+        &format!("budget = {policy:?}"),
+        &format!("[clients.{name}.budgets]\n{budgets}"),
+    ];
+    builder.client(name, &lines)
+}
+
+fn call_as(edge: &Edge, client: &str, path: &str) {
+    let headers = [("authorization", &*format!("Bearer {client}"))];
+    let target = format!("/main{path}");
+    assert_ok(&wxedge_tests::http::send(edge.api(), "POST", &target, &headers, b"{}"));
+}
+
+#[test]
+fn a_quota_is_asked_for_once_for_all_clients_and_only_where_it_is_the_measure() {
+    let wechat = Wechat::start();
+    wechat.quota(SEND, 500_000);
+    let builder = client(before(&wechat), "first", "report", &[(SEND, 2)]);
+    let builder = client(builder, "second", "report", &[(SEND, 3)]);
+    // Its API would be asked for before the other.
+    let edge = client(builder, "third", "enforce", &[(MENU, 4)]).start();
+    for (client, path) in [("third", MENU), ("first", SEND), ("second", SEND)] {
+        call_as(&edge, client, path);
+    }
+    let limits = || -> Vec<_> {
+        let status = edge.status();
+        let budgets = status["accounts"][0]["budgets"].as_array().unwrap();
+        budgets.iter().map(|budget| budget["limit"].as_u64().unwrap()).collect()
+    };
+    eventually(PATIENCE, "both have learned it", || limits() == [500_000, 500_000, 4]);
+    let asked = wechat.requests_to("/cgi-bin/openapi/quota/get");
+    let asked: Vec<_> = asked.iter().map(|request| request.json()).collect();
+    assert_eq!(asked, [json!({"cgi_path": SEND})]);
+}
+
+#[test]
+fn the_series_of_a_budget_and_of_a_client_go_with_them() {
+    let wechat = Wechat::start();
+    let both = client(before(&wechat), "first", "report", &[(SEND, 2)]);
+    let both = client(both, "second", "report", &[(MENU, 4)]);
+    let mut edge = both.start();
+    call_as(&edge, "first", SEND);
+    call_as(&edge, "second", MENU);
+    let ratio = |edge: &Edge, api: &str| edge.metrics().sum(RATIO, &[("api", api)]);
+    eventually(PATIENCE, "both ratios", || {
+        (ratio(&edge, SEND), ratio(&edge, MENU)) == (Some(0.5), Some(0.25))
+    });
+    let clients = |edge: &Edge| edge.metrics().label_values("wxedge_api_requests_total", "client");
+    assert!(clients(&edge).contains(&"second".to_owned()));
+    edge.rewrite(&client(before(&wechat), "first", "report", &[(SEND, 2)]));
+    edge.signal(Signal::SIGHUP);
+    edge.assert_count("wxedge_config_reloads_total", &[("result", "ok")], 1.0);
+    eventually(PATIENCE, "its budget is gone", || ratio(&edge, MENU).is_none());
+    assert!(ratio(&edge, SEND).is_some());
+    assert!(!clients(&edge).contains(&"second".to_owned()), "{:?}", clients(&edge));
+    assert!(clients(&edge).contains(&"first".to_owned()));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use crate::limits;
 use crate::store::Counter;
 use chrono::{DateTime, NaiveDate, NaiveTime};
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The hours Beijing is ahead of UTC, in seconds. China has no summer time.
 const BEIJING_S: i64 = 8 * 3_600;
@@ -52,6 +52,12 @@ fn day_of(date: &str) -> Option<i64> {
     Some(date.and_time(NaiveTime::MIN).and_utc().timestamp().div_euclid(DAY_S))
 }
 
+/// Whether a clock that was wrong has counted on `day`: at midnight a right one may be a day ahead of one set back, but no
+/// more. Its calls are taken as today's.
+fn is_ahead(day: i64, today: i64) -> bool {
+    day > today + 1
+}
+
 /// All budgets of the configuration.
 #[derive(Debug, Default)]
 pub struct Budgets(HashMap<Key, Arc<Count>>);
@@ -75,13 +81,15 @@ pub struct Used {
     pub quota: Option<u64>,
     /// When WeChat was asked for that, in Unix seconds.
     asked_s: i64,
+    /// The highest limit of which it was said today that it is used up.
+    said: u64,
     /// Changed since it was written down.
     dirty: bool,
 }
 
 impl Default for Used {
     fn default() -> Self {
-        Used { day: i64::MIN, calls: 0, quota: None, asked_s: 0, dirty: false }
+        Used { day: i64::MIN, calls: 0, quota: None, asked_s: 0, said: 0, dirty: false }
     }
 }
 
@@ -134,20 +142,35 @@ impl Budgets {
     pub const SCOPE: &str = "budget";
 
     /// What an earlier process has used.
-    pub fn restore(&self, counters: &[Counter]) {
+    pub fn restore(&self, now_s: i64, counters: &[Counter]) {
         for counter in counters {
             let Some(day) = day_of(&counter.period) else { continue };
             let Some(key) = Key::read(&counter.key) else { continue };
             if let Some(count) = self.0.get(&key) {
-                count.restore(day, counter.count);
+                count.restore(now_s, day, counter.count);
             }
         }
     }
 
     /// What has to be written down since the last time.
     pub fn unwritten(&self) -> Vec<Counter> {
+        self.counters(Count::unwritten)
+    }
+
+    /// These could not be written down.
+    pub fn not_written(&self, counters: &[Counter]) {
+        let keys = counters.iter().filter_map(|counter| Key::read(&counter.key));
+        keys.filter_map(|key| self.0.get(&key)).for_each(|count| count.lock().dirty = true);
+    }
+
+    /// All that is used, whether it was written down or not.
+    pub fn used(&self) -> Vec<Counter> {
+        self.counters(|count| Some(*count.lock()).filter(|used| used.calls > 0))
+    }
+
+    fn counters(&self, used: impl Fn(&Count) -> Option<Used>) -> Vec<Counter> {
         let counter = |(key, count): (&Key, &Arc<Count>)| {
-            let used = count.unwritten()?;
+            let used = used(count)?;
             Some(Counter {
                 scope: Budgets::SCOPE.to_owned(),
                 key: key.to_string(),
@@ -168,13 +191,17 @@ impl Count {
     /// Counts a call.
     pub fn take(&self, now_s: i64) -> Left {
         let mut used = self.today(now_s);
-        if used.calls >= self.limit && self.enforced {
+        let limit = self.limit_of(&used);
+        if used.calls >= limit && self.enforced {
             return Left::Refused;
         }
         used.calls += 1;
         used.dirty = true;
-        // Said once, when the last of it has gone.
-        if used.calls == self.limit + 1 { Left::None } else { Left::Some }
+        if used.calls <= limit || used.said >= limit {
+            return Left::Some;
+        }
+        used.said = limit;
+        Left::None
     }
 
     /// What is used today.
@@ -185,17 +212,25 @@ impl Count {
     /// What it is measured against: WeChat's own quota, which grows with the followers, where it is known and the budget is
     /// not a bound of our own.
     pub fn limit(&self, now_s: i64) -> u64 {
-        if self.enforced { self.limit } else { self.today(now_s).quota.unwrap_or(self.limit) }
+        self.limit_of(&self.today(now_s))
     }
 
-    /// Whether WeChat's own quota is to be asked for. Who is told so asks.
+    fn limit_of(&self, used: &Used) -> u64 {
+        used.quota.filter(|_| !self.enforced).unwrap_or(self.limit)
+    }
+
+    /// Whether WeChat's own quota is to be asked for: where it is the measure, and somebody calls.
     pub fn is_quota_due(&self, now_s: i64) -> bool {
-        let mut used = self.today(now_s);
-        let due = used.calls > 0 && now_s - used.asked_s >= limits::QUOTA_REFRESH.as_secs() as i64;
-        if due {
-            used.asked_s = now_s;
-        }
-        due
+        let used = self.today(now_s);
+        let refresh_s = limits::QUOTA_REFRESH.as_secs() as i64;
+        // A clock that was ahead does not put it off.
+        let is_fresh = (used.asked_s..used.asked_s + refresh_s).contains(&now_s);
+        !self.enforced && used.calls > 0 && !is_fresh
+    }
+
+    /// It is asked for now.
+    pub fn quota_asked(&self, now_s: i64) {
+        self.today(now_s).asked_s = now_s;
     }
 
     /// WeChat allows the account so many calls a day.
@@ -204,25 +239,34 @@ impl Count {
     }
 
     /// What was used, as it was written down.
-    pub fn restore(&self, day: i64, calls: u64) {
-        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
-        if used.day < day {
-            *used = Used { day, calls, ..Used::default() };
+    pub fn restore(&self, now_s: i64, day: i64, calls: u64) {
+        let mut used = self.lock();
+        let today = beijing_day(now_s);
+        let ahead = is_ahead(day, today);
+        let day = if ahead { today } else { day };
+        if (used.day, used.calls) < (day, calls) {
+            *used = Used { day, calls, dirty: used.dirty || ahead, ..*used };
         }
     }
 
     /// What is to be written down, if anything has changed.
     pub fn unwritten(&self) -> Option<Used> {
-        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut used = self.lock();
         std::mem::take(&mut used.dirty).then_some(*used)
     }
 
-    fn today(&self, now_s: i64) -> std::sync::MutexGuard<'_, Used> {
-        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+    fn lock(&self) -> MutexGuard<'_, Used> {
+        self.used.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn today(&self, now_s: i64) -> MutexGuard<'_, Used> {
+        let mut used = self.lock();
         let today = beijing_day(now_s);
         // A clock that is set back gives nobody a second day.
         if used.day < today {
-            *used = Used { day: today, calls: 0, dirty: true, ..*used };
+            *used = Used { day: today, calls: 0, said: 0, dirty: true, ..*used };
+        } else if is_ahead(used.day, today) {
+            *used = Used { day: today, dirty: true, ..*used };
         }
         used
     }
@@ -262,14 +306,87 @@ mod tests {
     }
 
     #[test]
+    fn used_up_is_said_of_wechats_own_quota_where_that_is_the_measure() {
+        let reported = count(1, false);
+        reported.learn(MIDNIGHT, 3);
+        let took = [0; 5].map(|_| reported.take(MIDNIGHT));
+        assert_eq!(took, [Left::Some, Left::Some, Left::Some, Left::None, Left::Some]);
+        // It was said of the budget, before the quota was known: it is said again of the quota.
+        let early = count(1, false);
+        assert_eq!([early.take(MIDNIGHT), early.take(MIDNIGHT)], [Left::Some, Left::None]);
+        early.learn(MIDNIGHT, 2);
+        assert_eq!([early.take(MIDNIGHT), early.take(MIDNIGHT)], [Left::None, Left::Some]);
+        // And once every day.
+        let tomorrow = MIDNIGHT + DAY_S;
+        let took = [0; 3].map(|_| early.take(tomorrow));
+        assert_eq!(took, [Left::Some, Left::Some, Left::None]);
+        let enforced = count(1, true);
+        enforced.learn(MIDNIGHT, 3);
+        assert_eq!([0; 2].map(|_| enforced.take(MIDNIGHT)), [Left::Some, Left::Refused]);
+    }
+
+    /// What is written down of `count`.
+    fn written(count: &Count) -> Used {
+        count.unwritten().unwrap()
+    }
+
+    #[test]
     fn what_was_written_down_counts_on() {
         let first = count(3, true);
         first.take(MIDNIGHT);
         first.take(MIDNIGHT);
-        let written = first.unwritten().unwrap();
+        let Used { day, calls, .. } = written(&first);
         assert_eq!(first.unwritten(), None);
         let second = count(3, true);
-        second.restore(written.day, written.calls);
+        second.restore(MIDNIGHT, day, calls);
         assert_eq!([second.take(MIDNIGHT), second.take(MIDNIGHT)], [Left::Some, Left::Refused]);
+    }
+
+    #[test]
+    fn a_clock_that_was_years_ahead_locks_nobody_out_and_gives_nobody_a_second_day() {
+        const AHEAD: i64 = MIDNIGHT + 10 * 365 * DAY_S;
+        let today = beijing_day(MIDNIGHT);
+        let running = count(2, true);
+        assert_eq!([running.take(AHEAD), running.take(AHEAD)], [Left::Some, Left::Some]);
+        assert_eq!(running.take(MIDNIGHT), Left::Refused, "what was used is used");
+        assert_eq!(written(&running).day, today);
+        assert_eq!(running.take(MIDNIGHT + DAY_S), Left::Some, "but tomorrow is another day");
+
+        let restored = count(2, true);
+        restored.restore(MIDNIGHT, beijing_day(AHEAD), 2);
+        restored.restore(MIDNIGHT, today, 1);
+        let Used { day, calls, .. } = written(&restored);
+        assert_eq!((day, calls), (today, 2), "written down anew");
+        assert_eq!(restored.take(MIDNIGHT), Left::Refused);
+        assert_eq!(restored.take(MIDNIGHT + DAY_S), Left::Some);
+        // A day ahead is a clock that is a little ahead at midnight.
+        let tomorrow = count(2, true);
+        tomorrow.restore(MIDNIGHT, today + 1, 2);
+        assert_eq!(tomorrow.take(MIDNIGHT), Left::Refused);
+        assert_eq!(tomorrow.take(MIDNIGHT + DAY_S), Left::Refused);
+    }
+
+    #[test]
+    fn what_could_not_be_written_down_is_written_later_and_at_the_end_all_is() {
+        let client = r#"
+            [accounts.main]
+            appid = 'wx1'
+            token = 'abc'
+            mode = 'plain'
+            upstream.url = 'builtin:echo'
+            [clients.crm]
+            key = 'k'
+            accounts = ['main']
+            budgets = { '/a' = 5, '/b' = 5 }
+        "#;
+        let config = config::Config::parse(client, &BTreeMap::new()).unwrap();
+        let budgets = Budgets::new(&config.clients, None);
+        budgets.get("crm", "main", "/a").unwrap().take(MIDNIGHT);
+        let first = budgets.unwritten();
+        assert_eq!((first.len(), first[0].count), (1, 1));
+        assert_eq!(budgets.unwritten(), Vec::new());
+        budgets.not_written(&first);
+        assert_eq!(budgets.unwritten(), first);
+        assert_eq!(budgets.used(), first, "also what may still be on its way");
     }
 }

@@ -1,47 +1,70 @@
-//! WeChat's own daily quotas, which grow with the followers: asked for once an hour, for the APIs that have a budget.
+//! WeChat's own daily quotas, which grow with the followers: asked for once an hour, for the APIs that have a budget which
+//! they are the measure of.
 
-use super::budget::{Budgets, Count, Key};
+use super::budget::{Budgets, Count};
 use crate::callback::unix_now_s;
 use crate::credential::{Ask, Credentials};
 use crate::edge::Edge;
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use tokio::sync::OwnedSemaphorePermit;
+
+/// A quota that is due, and the budgets of all clients that it is the measure of.
+struct Quota {
+    account: String,
+    api: String,
+    credentials: Arc<Credentials>,
+    counts: Vec<Arc<Count>>,
+}
 
 /// Shows how full the budgets are, and asks for the quotas that are due. Called once a second.
 pub fn upkeep(edge: &Edge, budgets: &Budgets) {
     let now_s = unix_now_s();
-    let mut fullest: Vec<(&Key, f64)> = Vec::new();
+    // Several clients may share an API of an account.
+    let mut shared: BTreeMap<(&str, &str), Vec<&Arc<Count>>> = BTreeMap::new();
     for (key, count) in budgets.iter() {
-        let ratio = count.used(now_s) as f64 / count.limit(now_s).max(1) as f64;
-        let same =
-            |other: &&mut (&Key, f64)| other.0.account == key.account && other.0.api == key.api;
-        match fullest.iter_mut().find(same) {
-            Some(other) => other.1 = other.1.max(ratio),
-            None => fullest.push((key, ratio)),
-        }
-        let credentials =
-            edge.account(&key.account).and_then(|account| account.credentials.clone());
-        if let Some(credentials) = credentials.filter(|own| own.access_token.value().is_some())
-            && count.is_quota_due(now_s)
-        {
-            tokio::spawn(learn(credentials, key.clone(), count.clone()));
-        }
+        shared.entry((&key.account, &key.api)).or_default().push(count);
     }
-    for (key, ratio) in fullest {
-        edge.metrics.api.budget_used(&key.account, &key.api, ratio);
+    let ratio = |count: &Arc<Count>| count.used(now_s) as f64 / count.limit(now_s).max(1) as f64;
+    let fullest =
+        |counts: &[&Arc<Count>]| counts.iter().map(|count| ratio(count)).fold(0.0, f64::max);
+    let ratios = shared.iter().map(|(key, counts)| (*key, fullest(counts))).collect();
+    edge.metrics.api.budgets_used(&ratios);
+
+    // One after the other, so that WeChat is not asked for all at once after a restart.
+    let Ok(turn) = edge.quotas.clone().try_acquire_owned() else { return };
+    let due = |((account, api), counts): ((&str, &str), Vec<&Arc<Count>>)| {
+        let account = edge.account(account)?;
+        let credentials = account.credentials.clone()?;
+        let is_due = credentials.access_token.value().is_some()
+            && counts.iter().any(|count| count.is_quota_due(now_s));
+        is_due.then(|| Quota {
+            account: account.config.name.clone(),
+            api: api.to_owned(),
+            credentials,
+            counts: counts.into_iter().cloned().collect(),
+        })
+    };
+    let due: Vec<_> = shared.into_iter().filter_map(due).collect();
+    if !due.is_empty() {
+        due.iter().flat_map(|quota| &quota.counts).for_each(|count| count.quota_asked(now_s));
+        tokio::spawn(learn(due, turn));
     }
 }
 
-async fn learn(credentials: Arc<Credentials>, key: Key, count: Arc<Count>) {
-    let path = "/cgi-bin/openapi/quota/get";
-    let ask = Ask { path, body: Some(json!({"cgi_path": key.api})), repeatable: true };
-    match credentials.ask(&ask).await {
-        Ok(answer) => {
-            if let Some(limit) = answer["quota"]["daily_limit"].as_u64().filter(|limit| *limit > 0)
-            {
-                count.learn(unix_now_s(), limit);
+async fn learn(due: Vec<Quota>, _turn: OwnedSemaphorePermit) {
+    for Quota { account, api, credentials, counts } in due {
+        let path = "/cgi-bin/openapi/quota/get";
+        let ask = Ask { path, body: Some(json!({"cgi_path": api})), repeatable: true };
+        match credentials.ask(&ask).await {
+            Ok(answer) => {
+                let limit = answer["quota"]["daily_limit"].as_u64().filter(|limit| *limit > 0);
+                if let Some(limit) = limit {
+                    counts.iter().for_each(|count| count.learn(unix_now_s(), limit));
+                }
             }
+            Err(error) => log::info!("{account}: the quota of {api} is not known: {error}"),
         }
-        Err(error) => log::info!("{}: the quota of {} is not known: {error}", key.account, key.api),
     }
 }

@@ -6,7 +6,7 @@ use crate::credential::Kind;
 use crate::credential::engine::Outcome as Refresh;
 use prometheus::core::{Metric, MetricVec, MetricVecBuilder};
 use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Registry};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 use wxedge_wechat::api::errcode;
 
@@ -103,12 +103,18 @@ impl ApiMetrics {
 
     /// Removes the series of an account that is no longer served.
     pub(super) fn forget(&self, account: &str) {
-        forget(&self.requests, account);
-        forget(&self.duration, account);
-        forget(&self.errcodes, account);
-        forget(&self.budget_used, account);
-        forget(&self.credentials.refreshes, account);
-        forget(&self.credentials.expiry, account);
+        let is_gone = |labels: &HashMap<&str, &str>| labels["account"] == account;
+        forget(&self.requests, is_gone);
+        forget(&self.duration, is_gone);
+        forget(&self.errcodes, is_gone);
+        forget(&self.budget_used, is_gone);
+        forget(&self.credentials.refreshes, is_gone);
+        forget(&self.credentials.expiry, is_gone);
+    }
+
+    /// Removes the series of a client that may no longer call.
+    pub fn forget_client(&self, client: &str) {
+        forget(&self.requests, |labels| labels["client"] == client);
     }
 
     /// Counts a call.
@@ -126,9 +132,14 @@ impl ApiMetrics {
         self.errcodes.with_label_values(&[account, errcode::label(errcode)]).inc();
     }
 
-    /// How much of a budget is used.
-    pub fn budget_used(&self, account: &str, api: &str, ratio: f64) {
-        self.budget_used.with_label_values(&[account, api]).set(ratio);
+    /// How much is used of the budgets, by account and API. Those that are not among them are gone.
+    pub fn budgets_used(&self, ratios: &BTreeMap<(&str, &str), f64>) {
+        for ((account, api), ratio) in ratios {
+            self.budget_used.with_label_values(&[*account, *api]).set(*ratio);
+        }
+        forget(&self.budget_used, |labels| {
+            !ratios.contains_key(&(labels["account"], labels["api"]))
+        });
     }
 
     /// Those of the credentials.
@@ -149,23 +160,23 @@ impl CredentialMetrics {
     }
 }
 
-/// Removes every series of `account`, whatever its other labels.
-fn forget<T: MetricVecBuilder>(family: &MetricVec<T>, account: &str)
-where
+/// Removes every series whose labels say that it is gone.
+fn forget<T: MetricVecBuilder>(
+    family: &MetricVec<T>,
+    is_gone: impl Fn(&HashMap<&str, &str>) -> bool,
+) where
     MetricVec<T>: prometheus::core::Collector,
     T::M: Metric,
 {
     use prometheus::core::Collector;
     for metrics in family.collect() {
         for metric in metrics.get_metric() {
-            let labels = metric.get_label();
-            let pairs: HashMap<&str, &str> =
-                labels.iter().map(|label| (label.name(), label.value())).collect();
-            let of_account =
-                labels.iter().any(|label| label.name() == "account" && label.value() == account);
-            if of_account {
+            let labels = metric.get_label().iter();
+            let labels: HashMap<&str, &str> =
+                labels.map(|label| (label.name(), label.value())).collect();
+            if is_gone(&labels) {
                 // Somebody else may have removed it meanwhile.
-                let _gone = family.remove(&pairs);
+                let _gone = family.remove(&labels);
             }
         }
     }

@@ -62,38 +62,44 @@ impl Store {
         Ok(count.await?.map(i64::unsigned_abs))
     }
 
-    /// Sets all these counters in one transaction.
+    /// Raises these counters to what they are given with, all in one transaction; one that is higher stays.
     ///
     /// # Errors
     /// When they may not be on disk.
-    pub async fn set_counters(&self, counters: Vec<Counter>) -> Result<(), StoreError> {
-        self.write(move |database| counters.iter().try_for_each(|counter| set(database, counter)))
+    pub async fn raise_counters(&self, counters: Vec<Counter>) -> Result<(), StoreError> {
+        self.write(move |database| counters.iter().try_for_each(|counter| raise(database, counter)))
             .await
     }
 
-    /// Forgets the counters of `scope` whose period is before `period`.
+    /// Forgets the counters of `scope` whose period is before `first` or after `last`.
     ///
     /// # Errors
     /// When they may still be on disk.
-    pub async fn forget_counters_before(
+    pub async fn forget_counters_outside(
         &self,
         scope: &str,
-        period: &str,
+        first: &str,
+        last: &str,
     ) -> Result<(), StoreError> {
-        let [scope, period] = [scope, period].map(str::to_owned);
+        let [scope, first, last] = [scope, first, last].map(str::to_owned);
         let forget = self.write(move |database| {
             database
-                .prepare_cached("DELETE FROM counter WHERE scope = ?1 AND period < ?2")?
-                .execute((&scope, &period))
+                .prepare_cached(
+                    "DELETE FROM counter WHERE scope = ?1 AND period NOT BETWEEN ?2 AND ?3",
+                )?
+                .execute((&scope, &first, &last))
         });
         forget.await.map(drop)
     }
 }
 
-fn set(database: &Connection, counter: &Counter) -> rusqlite::Result<()> {
+fn raise(database: &Connection, counter: &Counter) -> rusqlite::Result<()> {
     let Counter { scope, key, period, count } = counter;
     database
-        .prepare_cached("INSERT OR REPLACE INTO counter VALUES (?1, ?2, ?3, ?4)")?
+        .prepare_cached(
+            "INSERT INTO counter VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT DO UPDATE SET count = max(count, excluded.count)",
+        )?
         .execute((scope, key, period, integer(*count)))
         .map(drop)
 }

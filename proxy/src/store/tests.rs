@@ -66,7 +66,7 @@ async fn everything_survives_a_restart() {
     assert_eq!(store.save_credential(ticket).await, Ok(true));
     assert_eq!(store.count_below("force", "main", "2026-11-20", 20).await, Ok(Some(1)));
     let budget = counter("budget", "crm\u{1f}main\u{1f}/cgi-bin/x", "2026-11-20", 7);
-    store.set_counters(vec![budget.clone()]).await.unwrap();
+    store.raise_counters(vec![budget.clone()]).await.unwrap();
     store.set_value("key", vec![0, 255]).await.unwrap();
     drop(store);
 
@@ -119,15 +119,28 @@ async fn a_count_never_exceeds_its_maximum() {
 }
 
 #[tokio::test]
-async fn counters_of_old_periods_are_forgotten() {
+async fn counters_of_other_periods_are_forgotten() {
     let folder = Folder::new();
     let store = open(&folder);
     let [old, today] = ["2026-11-19", "2026-11-20"].map(|day| counter("budget", "a", day, 5));
+    let [tomorrow, ahead] = ["2026-11-21", "2036-11-20"].map(|day| counter("budget", "a", day, 5));
     let other = counter("clear_quota", "main", "2026-10", 3);
-    store.set_counters(vec![old, today.clone(), other.clone()]).await.unwrap();
-    store.forget_counters_before("budget", "2026-11-20").await.unwrap();
-    assert_eq!(store.counters("budget"), Ok(vec![today]));
+    let all = vec![old, today.clone(), tomorrow.clone(), ahead, other.clone()];
+    store.raise_counters(all).await.unwrap();
+    store.forget_counters_outside("budget", "2026-11-20", "2026-11-21").await.unwrap();
+    assert_eq!(store.counters("budget"), Ok(vec![today, tomorrow]));
     assert_eq!(store.counters("clear_quota"), Ok(vec![other]));
+}
+
+#[tokio::test]
+async fn a_count_that_comes_late_lowers_none() {
+    let folder = Folder::new();
+    let store = open(&folder);
+    let count = |calls| counter("budget", "a", "2026-11-20", calls);
+    for (given, kept) in [(5, 5), (3, 5), (6, 6)] {
+        store.raise_counters(vec![count(given)]).await.unwrap();
+        assert_eq!(store.counters("budget"), Ok(vec![count(kept)]));
+    }
 }
 
 #[tokio::test]
