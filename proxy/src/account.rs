@@ -27,6 +27,21 @@ pub enum App {
     Http(Arc<Upstream>),
 }
 
+impl App {
+    /// The app of an account; `before` is that account until now.
+    ///
+    /// # Errors
+    /// When the app's URL is of no use; the configuration was checked, so it is not.
+    pub fn new(config: &config::Upstream, before: Option<&Account>) -> Result<App, Failure> {
+        Ok(match (&config.target, before) {
+            (Target::Echo, _) => App::Echo,
+            // Its connections and addresses stay, unless they are another app's.
+            (_, Some(before)) if before.config.upstream.same_app(config) => before.app.clone(),
+            (Target::Url(url), _) => App::Http(Arc::new(Upstream::new(url, config)?)),
+        })
+    }
+}
+
 /// One account. A reload makes a new one that shares what the old one remembers.
 #[derive(Debug)]
 pub struct Account {
@@ -88,33 +103,24 @@ impl Shared<'_> {
 }
 
 impl Account {
-    /// An account as `config` wants it, with the memory of `before`, the same account until now.
-    ///
-    /// # Errors
-    /// When the app's URL is of no use; the configuration was checked, so it is not.
+    /// An account as `config` wants it, with the memory of the account that had its name until now, and the credentials of
+    /// the one that had its appid.
     pub fn new(
         config: Arc<config::Account>,
-        before: Option<&Account>,
+        app: App,
+        same_name: Option<&Account>,
+        same_appid: Option<&Account>,
         shared: &Shared<'_>,
-    ) -> Result<Account, Failure> {
+    ) -> Account {
         // A timestamp may be ahead of our clock by the window, and then be valid for twice as long.
         let kept = limits::DEDUPE_ANSWER.max(2 * config.replay_window.unwrap_or_default());
-        let app = match (&config.upstream.target, before) {
-            (Target::Echo, _) => App::Echo,
-            // Its connections and addresses stay, unless they are another app's.
-            (_, Some(before)) if before.config.upstream.same_app(&config.upstream) => {
-                before.app.clone()
-            }
-            (Target::Url(url), _) => App::Http(Arc::new(Upstream::new(url, &config.upstream)?)),
-        };
-        let same_appid = before.filter(|before| before.config.appid == config.appid);
         let credentials = shared.credentials(&config, same_appid);
         let callback_ips = match same_appid {
             Some(before) => before.callback_ips.clone(),
             None => Arc::new(CallbackIps::restore(shared.store, &config.appid)),
         };
-        let Some(before) = before else {
-            return Ok(Account {
+        let Some(before) = same_name else {
+            return Account {
                 app,
                 dedupe: Arc::new(Dedupe::new(kept)),
                 spent: Arc::new(Spent::new(kept)),
@@ -126,11 +132,11 @@ impl Account {
                 metrics: Arc::new(shared.metrics.account(&config.name)),
                 slowest_us: Arc::new(AtomicU64::new(0)),
                 config,
-            });
+            };
         };
         before.dedupe.keep(kept);
         before.spent.keep(kept);
-        Ok(Account {
+        Account {
             app,
             dedupe: before.dedupe.clone(),
             spent: before.spent.clone(),
@@ -142,7 +148,7 @@ impl Account {
             metrics: before.metrics.clone(),
             slowest_us: before.slowest_us.clone(),
             config,
-        })
+        }
     }
 
     /// The app failed: counted, shown in the status, and said now and then.

@@ -1,6 +1,6 @@
 //! The edge: its accounts, what they share, and the way in, for our own listener and for a host's Pingora server.
 
-use crate::account::{Account, Shared};
+use crate::account::{self, Account, Shared};
 use crate::api::budget::{Budgets, beijing_day, date};
 use crate::api::caller::Clients;
 use crate::api::copy::Copies;
@@ -16,8 +16,8 @@ use crate::limits;
 use crate::lines::{Lines, unix_now};
 use crate::metrics::Metrics;
 use crate::openid::OpenidKey;
-use crate::outcome::Outcome;
 use crate::store::{self, Store};
+use crate::summary::Summaries;
 use crate::upstream::Failure;
 use arc_swap::{ArcSwap, Guard};
 use async_trait::async_trait;
@@ -26,7 +26,7 @@ use pingora::protocols::http::ServerSession;
 use pingora::server::ShutdownWatch;
 use pingora::services::background::BackgroundService;
 use prometheus::Registry;
-use serde_json::{Map, Value, json};
+use serde_json::json;
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -108,6 +108,13 @@ impl State {
         store: &Store,
         events: &Arc<Events>,
     ) -> Result<State, OpenError> {
+        // What can fail comes first: a reload that is refused has changed nothing.
+        let mut apps = Vec::with_capacity(config.accounts.len());
+        for (name, account) in &config.accounts {
+            let before = before.and_then(|state| state.accounts.get(name));
+            apps.push(account::App::new(&account.upstream, before.map(Arc::as_ref))?);
+        }
+        let (saved, used) = (store.credentials()?, store.counters(Budgets::SCOPE)?);
         let bases = match before {
             // What is known of the servers stays known, and connections stay open.
             Some(before) if before.config.wechat == config.wechat => before.bases.clone(),
@@ -116,15 +123,16 @@ impl State {
                 Arc::new(bases.map_err(OpenError::Wechat)?)
             }
         };
-        let saved = store.credentials()?;
         let shared = Shared { metrics, bases: &bases, store, events, saved: &saved };
         let budgets = Budgets::new(&config.clients, before.map(|before| &before.budgets));
-        budgets.restore(unix_now_s(), &store.counters(Budgets::SCOPE)?);
+        budgets.restore(unix_now_s(), &used);
         let mut accounts = HashMap::new();
         let mut by_path = HashMap::new();
-        for (name, account) in &config.accounts {
-            let before = before.and_then(|state| state.accounts.get(name)).map(Arc::as_ref);
-            let account = Arc::new(Account::new(account.clone(), before, &shared)?);
+        for ((name, account), app) in config.accounts.iter().zip(apps) {
+            let same_name = before.and_then(|state| state.accounts.get(name)).map(Arc::as_ref);
+            let same_appid = before.and_then(|state| state.by_appid(&account.appid));
+            let account = Account::new(account.clone(), app, same_name, same_appid, &shared);
+            let account = Arc::new(account);
             let may_call = config.clients.values().filter(|client| client.accounts.contains(name));
             let may_call = may_call.map(|client| client.name.as_str());
             let anyone = config.clients.is_empty().then_some("");
@@ -134,6 +142,10 @@ impl State {
         }
         let clients = Clients::new(&config.clients);
         Ok(State { config: Arc::new(config), accounts, by_path, bases, clients, budgets })
+    }
+
+    fn by_appid(&self, appid: &str) -> Option<&Account> {
+        self.accounts.values().map(Arc::as_ref).find(|account| account.config.appid == appid)
     }
 }
 
@@ -176,6 +188,12 @@ impl Edge {
         let state = State::new(config, Some(&before), &self.metrics, &self.store, &self.events)?;
         let state = Arc::new(state);
         self.state.store(state.clone());
+        for account in before.accounts.values() {
+            let goes_on = state.by_appid(&account.config.appid).is_some();
+            if let Some(credentials) = account.credentials.as_ref().filter(|_| !goes_on) {
+                credentials.retire();
+            }
+        }
         let removed = |name: &&String| !state.accounts.contains_key(*name);
         before.accounts.keys().filter(removed).for_each(|name| self.metrics.forget(name));
         let gone = |name: &&String| !state.config.clients.contains_key(*name);
@@ -337,13 +355,8 @@ impl Edge {
             });
         }
         let accounts = self.accounts();
-        before.0.retain(|name, _| accounts.iter().any(|account| account.config.name == *name));
-        for account in accounts {
-            account.upkeep(&self.store);
-            if let Some(summary) = before.summary(&account) {
-                self.events.send("summary", Some(&account.config.name), summary);
-            }
-        }
+        accounts.iter().for_each(|account| account.upkeep(&self.store));
+        before.tell(&accounts, &self.events);
     }
 }
 
@@ -380,45 +393,5 @@ impl App for Edge {
     }
 }
 
-/// The counts at the last summary, by account.
-#[derive(Debug, Default)]
-pub struct Summaries(HashMap<String, Vec<u64>>);
-
-impl Summaries {
-    /// What happened since the last one; nothing when nothing did.
-    fn summary(&mut self, account: &Account) -> Option<Value> {
-        let slowest_us = account.slowest_us.swap(0, Ordering::Relaxed);
-        let kinds = wxedge_wechat::message::Kind::ALL;
-        let counts: Vec<u64> = kinds
-            .iter()
-            .flat_map(|kind| {
-                Outcome::ALL.map(|outcome| account.metrics.callbacks(*kind, outcome).get())
-            })
-            .collect();
-        let last = self.0.insert(account.config.name.clone(), counts.clone());
-        let last = last.unwrap_or_else(|| vec![0; counts.len()]);
-        let mut by_outcome = Map::new();
-        let mut by_kind = Map::new();
-        for (place, now) in counts.iter().enumerate() {
-            // An account that went and came back within the second counts from zero.
-            let new = now.saturating_sub(last[place]);
-            if new > 0 {
-                let (kind, outcome) =
-                    (kinds[place / Outcome::ALL.len()], Outcome::ALL[place % Outcome::ALL.len()]);
-                add(&mut by_outcome, outcome.label(), new);
-                add(&mut by_kind, kind.label(), new);
-            }
-        }
-        if by_outcome.is_empty() {
-            return None;
-        }
-        Some(
-            json!({"outcomes": by_outcome, "kinds": by_kind, "slowest_ms": slowest_us as f64 / 1_000.0}),
-        )
-    }
-}
-
-fn add(counts: &mut Map<String, Value>, label: &str, new: u64) {
-    let count = counts.get(label).and_then(Value::as_u64).unwrap_or(0);
-    counts.insert(label.to_owned(), (count + new).into());
-}
+#[cfg(test)]
+mod tests;

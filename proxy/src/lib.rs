@@ -41,5 +41,6 @@ pub mod process_log;
 mod send;
 pub mod server;
 pub mod store;
+pub mod summary;
 pub mod tls;
 pub mod upstream;

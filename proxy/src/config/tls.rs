@@ -60,9 +60,12 @@ fn noted<T>(at: &Section<'_>, key: &str, result: Result<T, String>) -> Option<T>
 
 /// The certificates of a PEM file, at least one.
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let pem = file::read(path)?;
+    certificates_in(&file::read(path)?)
+}
+
+fn certificates_in(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
     let chain: Vec<_> =
-        CertificateDer::pem_slice_iter(&pem).collect::<Result<_, _>>().unwrap_or_default();
+        CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().unwrap_or_default();
     if chain.is_empty() {
         return Err(
             "holds no certificate; it must be PEM, \"-----BEGIN CERTIFICATE-----\"".to_owned()
@@ -71,10 +74,10 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     Ok(chain)
 }
 
-/// The certificates of a PEM file, as those whom to trust.
-pub(super) fn authorities(path: &Path) -> Result<RootCertStore, String> {
+/// The certificates of a PEM file's contents, as those whom to trust.
+pub(super) fn authorities(pem: &[u8]) -> Result<RootCertStore, String> {
     let mut roots = RootCertStore::empty();
-    for certificate in certificates(path)? {
+    for certificate in certificates_in(pem)? {
         roots.add(certificate).map_err(|_| "holds a certificate that is damaged")?;
     }
     Ok(roots)

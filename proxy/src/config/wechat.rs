@@ -9,7 +9,7 @@ use url::Url;
 
 use super::section::Section;
 use super::value::{http_url, path, server_base};
-use super::{shown, tls};
+use super::{file, shown, tls};
 
 /// How the edge reaches WeChat's API.
 #[derive(PartialEq, Eq)]
@@ -19,6 +19,8 @@ pub struct Wechat {
     pub api_base: Vec<Url>,
     /// `ca_file`: PEM file with the certificate authorities to trust instead of the system's. Default none.
     pub ca_file: Option<PathBuf>,
+    /// What is in it.
+    authorities: Option<Vec<u8>>,
     /// `proxy`: HTTP proxy for calls to WeChat. May carry a password. Default none.
     pub proxy: Option<Url>,
 }
@@ -58,13 +60,13 @@ pub struct Spool {
 }
 
 impl Wechat {
-    /// The certificate authorities of `ca_file`, read again; nothing without it.
+    /// The certificate authorities of `ca_file`, as it was at the check; nothing without it.
     ///
     /// # Errors
-    /// When the file is no longer what it was at the check.
+    /// When they were of no use at the check.
     pub fn authorities(&self) -> Result<Option<RootCertStore>, String> {
-        let read = |file| tls::authorities(file).map_err(|error| format!("ca_file: {error}"));
-        self.ca_file.as_deref().map(read).transpose()
+        let read = |pem| tls::authorities(pem).map_err(|error| format!("ca_file: {error}"));
+        self.authorities.as_deref().map(read).transpose()
     }
 }
 
@@ -81,11 +83,13 @@ impl Wechat {
             at.issue("api_base", "is empty; remove the key for WeChat's own servers");
         }
         let ca_file = optional(at, "ca_file").and_then(|key| at.parsed(key, path));
-        if let Some(Err(message)) = ca_file.as_deref().map(tls::authorities) {
-            at.issue("ca_file", message);
-        }
+        let authorities = ca_file.as_deref().and_then(|path| {
+            let read =
+                file::read(path).and_then(|pem| tls::authorities(&pem).map(|_| pem.to_vec()));
+            read.map_err(|message| at.issue("ca_file", message)).ok()
+        });
         let proxy = optional(at, "proxy").and_then(|key| at.parsed(key, http_url));
-        Wechat { api_base, ca_file, proxy }
+        Wechat { api_base, ca_file, authorities, proxy }
     }
 }
 

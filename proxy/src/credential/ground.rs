@@ -9,6 +9,7 @@ use crate::metrics::CredentialMetrics;
 use crate::store::Store;
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Whose credentials they are, where they come from, and who hears of them. A reload makes a new one.
 #[derive(Debug)]
@@ -29,6 +30,7 @@ pub struct Ground {
     pub events: Arc<Events>,
     /// How they are counted.
     pub metrics: CredentialMetrics,
+    retired: AtomicBool,
 }
 
 impl Ground {
@@ -49,7 +51,18 @@ impl Ground {
             store: store.clone(),
             events: events.clone(),
             metrics: metrics.clone(),
+            retired: AtomicBool::new(false),
         })
+    }
+
+    /// The account is no longer served.
+    pub fn retire(&self) {
+        self.retired.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the account is no longer served.
+    pub fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::Relaxed)
     }
 
     /// What the engine of a credential goes by.

@@ -102,7 +102,13 @@ impl Credentials {
         self.ground.store(Arc::new(ground));
         for credential in self.all() {
             credential.engine().configure(self.ground.load().policy(credential.kind));
+            credential.show();
         }
+    }
+
+    /// Their account is no longer served: what still runs is saved, but counted and told no more.
+    pub fn retire(&self) {
+        self.ground.load().retire();
     }
 
     /// The AppSecret.
@@ -300,7 +306,7 @@ impl Credential {
                 (outcome, engine.status(now()))
             };
             self.fetched.notify_waiters();
-            self.tell(&ground, outcome, &status);
+            self.tell(outcome, &status);
             next = match outcome {
                 Outcome::Confirmed(next) => next,
                 _ => None,
@@ -320,7 +326,8 @@ impl Credential {
         let (appid, credential) = (ground.appid.clone(), self.kind.name().to_owned());
         let saved = SavedCredential { appid, credential, revision, state };
         match ground.store.save_credential(saved).await {
-            Ok(saved) => saved,
+            // Or a newer one is, which knows more.
+            Ok(_saved) => true,
             Err(error) => {
                 let (account, kind) = (&ground.account, self.kind.name());
                 log::error!("{account}: the {kind} could not be saved: {error}");
@@ -330,7 +337,12 @@ impl Credential {
     }
 
     /// Says what became of a fetch: metrics, events, log.
-    fn tell(&self, ground: &Ground, outcome: Outcome, status: &Status) {
+    fn tell(&self, outcome: Outcome, status: &Status) {
+        // The account may have another name by now, or be gone.
+        let ground = self.ground.load();
+        if ground.is_retired() {
+            return;
+        }
         self.show();
         let Some(result) = outcome.name() else { return };
         let kind = self.kind.name();
