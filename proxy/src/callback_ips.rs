@@ -73,7 +73,7 @@ impl CallbackIps {
         let kept: List =
             kept.and_then(|kept| serde_json::from_slice(&kept).ok()).unwrap_or_default();
         let list = List::read(kept.ip_list, kept.fetched);
-        let due_s = AtomicI64::new(list.fetched + limits::CALLBACK_IPS_REFRESH.as_secs() as i64);
+        let due_s = AtomicI64::new(due_s(list.fetched, unix_now_s()));
         CallbackIps { list: ArcSwap::from_pointee(list), due_s }
     }
 
@@ -82,7 +82,7 @@ impl CallbackIps {
         self.list.load_full()
     }
 
-    /// Whether an address is in it; whether there is one at all says [`List::is_empty`].
+    /// What `look` sees in the list now, which it does not keep.
     pub fn with<T>(&self, look: impl FnOnce(&List) -> T) -> T {
         look(&self.list.load())
     }
@@ -135,6 +135,29 @@ impl CallbackIps {
     }
 }
 
+/// When a list that was fetched then is asked for again.
+fn due_s(fetched_s: i64, now_s: i64) -> i64 {
+    // A clock that was ahead does not put it off.
+    fetched_s.min(now_s) + limits::CALLBACK_IPS_REFRESH.as_secs() as i64
+}
+
 fn name(appid: &str) -> String {
     format!("callback_ips/{appid}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_is_a_day_old_at_most_whatever_clock_it_was_fetched_under() {
+        const NOW_S: i64 = 1_795_104_000;
+        const DAY_S: i64 = 86_400;
+        assert_eq!(due_s(NOW_S - 3_600, NOW_S), NOW_S + DAY_S - 3_600);
+        assert_eq!(due_s(NOW_S + 3_600, NOW_S), NOW_S + DAY_S);
+        for broken in [i64::MAX, NOW_S + 3_650 * DAY_S] {
+            assert_eq!(due_s(broken, NOW_S), NOW_S + DAY_S);
+        }
+        assert!(due_s(0, NOW_S) < NOW_S, "without a list it is due");
+    }
 }

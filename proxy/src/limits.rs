@@ -154,7 +154,10 @@ pub const CREDENTIAL_AHEAD_MIN: Duration = Duration::from_secs(210);
 /// A credential with less life than this is paused after like a failure, or a short-lived one would be asked for all
 /// the time.
 pub const CREDENTIAL_SHORT_LIFE: Duration = Duration::from_secs(60);
-/// A fetch that has not ended after this long is taken as lost; its own timeouts are shorter.
+/// A fetch, with the token that a ticket is fetched with and with another when that one is rejected; then it has failed.
+pub const CREDENTIAL_ASK: Duration = Duration::from_secs(20);
+/// A fetch that has not ended after this long is taken as lost; [`CREDENTIAL_ASK`] and [`STORE_WAIT`], for a forced one,
+/// are shorter together.
 pub const CREDENTIAL_FETCH: Duration = Duration::from_secs(30);
 /// The longest pause after a failed fetch.
 pub const CREDENTIAL_PAUSE: Duration = Duration::from_secs(3600);

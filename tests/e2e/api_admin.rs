@@ -105,6 +105,19 @@ fn a_clear_that_wechat_did_not_answer_counts_and_is_not_sent_again() {
 }
 
 #[test]
+fn a_clear_that_cannot_be_sent_for_want_of_a_token_does_not_count() {
+    let wechat = Wechat::start();
+    wechat.refuse_tokens(40125);
+    let edge = before(&wechat).start();
+    let refused = admin_post(&edge, CLEAR, b"");
+    assert_eq!(refused.status, 409, "{}", refused.text());
+    assert!(refused.json()["error"].as_str().unwrap().contains("40125"), "{}", refused.text());
+    wechat.heal(Scope::TokenEndpoints);
+    assert_eq!(admin_post(&edge, "/v1/accounts/main/token/refresh", b"").status, 200);
+    assert_eq!(admin_post(&edge, CLEAR, b"").json()["left_this_month"], 9);
+}
+
+#[test]
 fn callback_check_is_wechats_own() {
     let wechat = Wechat::start();
     let edge = before(&wechat).start();
@@ -119,8 +132,13 @@ fn callback_check_is_wechats_own() {
     let asked = wechat.requests_to("/cgi-bin/callback/check");
     let default = json!({"action": "all", "check_operator": "DEFAULT"});
     assert_eq!((asked.len(), asked[0].json()), (3, default));
-    let bad = check("no json");
-    assert_eq!(bad.status, 409, "{}", bad.text());
+    let too_long = format!("\"{}\"", "x".repeat(16 * 1024));
+    for (body, why) in
+        [("no json", "the body is no JSON"), (&too_long, "the body is longer than 16384 bytes")]
+    {
+        let bad = check(body);
+        assert_eq!((bad.status, bad.json()), (400, json!({"error": why})));
+    }
     assert_eq!(wechat.count("/cgi-bin/callback/check"), 3);
 }
 

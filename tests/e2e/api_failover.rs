@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use wxedge_tests::edge::{Builder, Edge};
 use wxedge_tests::folder::Folder;
@@ -168,6 +169,21 @@ fn tls_is_spoken_to_whom_the_ca_file_vouches_for_and_to_nobody_else() {
         assert_eq!(base(&edge, &wrong)["up"], false);
         edge.await_stderr(&format!("{} is down: TLS", wrong.url()));
     }
+}
+
+#[test]
+fn a_ca_file_that_was_renewed_is_taken_at_a_reload() {
+    let (old, new) = (Authority::new(), Authority::new());
+    let (folder, ca_file) = with_ca(&old);
+    let plain = Wechat::start();
+    let wechat = by_tls(&plain, "localhost", &new.issue("localhost"));
+    let edge = before(&wechat).wechat(&ca_file).start();
+    assert_refused(&users(&edge), 503);
+    folder.write("ca.pem", new.pem());
+    edge.signal(Signal::SIGHUP);
+    edge.assert_count("wxedge_config_reloads_total", &[("result", "ok")], 1.0);
+    // The token is asked for again after a pause.
+    eventually(LONG, "it is trusted", || users(&edge).status == 200);
 }
 
 #[test]

@@ -26,6 +26,7 @@ pub struct Account {
     name: String,
     appid: String,
     mode: Mode,
+    secret: bool,
     tokens: Vec<String>,
     aes_keys: Vec<String>,
     url: String,
@@ -41,6 +42,7 @@ impl Account {
             name: name.to_owned(),
             appid: format!("wx0123456789{name}"),
             mode: Mode::Safe,
+            secret: true,
             tokens: vec![canary::TOKEN.to_owned()],
             aes_keys: vec![canary::AES_KEY.to_owned()],
             url: "builtin:echo".to_owned(),
@@ -73,6 +75,12 @@ impl Account {
         Account { url: url.to_owned(), ..self }
     }
 
+    /// Without an AppSecret: it asks WeChat for nothing.
+    #[must_use]
+    pub fn without_secret(self) -> Account {
+        Account { secret: false, ..self }
+    }
+
     /// With one more line under `[accounts.<name>]`.
     #[must_use]
     pub fn line(mut self, line: &str) -> Account {
@@ -89,7 +97,10 @@ impl Account {
 
     fn render(&self, text: &mut String) -> std::fmt::Result {
         writeln!(text, "[accounts.{}]\nappid = {:?}", self.name, self.appid)?;
-        writeln!(text, "mode = \"{}\"\nsecret = {:?}", self.mode, canary::SECRET)?;
+        writeln!(text, "mode = \"{}\"", self.mode)?;
+        if self.secret {
+            writeln!(text, "secret = {:?}", canary::SECRET)?;
+        }
         writeln!(text, "tokens = {:?}\nencoding_aes_keys = {:?}", self.tokens, self.aes_keys)?;
         self.lines.iter().try_for_each(|line| writeln!(text, "{line}"))?;
         writeln!(text, "[accounts.{}.upstream]\nurl = {:?}", self.name, self.url)?;

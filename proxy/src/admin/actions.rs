@@ -25,12 +25,10 @@ pub(super) fn callback_ips(account: &Account) -> Value {
     account.callback_ips.with(|list| json!({"ip_list": list.ip_list, "fetched": list.fetched}))
 }
 
-/// WeChat resolves and pings the account's callback URL. `body` is WeChat's own: `{"action","check_operator"}`.
-pub(super) async fn callback_check(account: &Account, body: &[u8]) -> Done {
-    let body = match body {
-        [] => json!({"action": "all", "check_operator": "DEFAULT"}),
-        body => serde_json::from_slice(body).map_err(|_| "the body is no JSON")?,
-    };
+/// WeChat resolves and pings the account's callback URL. `body` is WeChat's own: `{"action","check_operator"}`; without
+/// one, all of it is checked.
+pub(super) async fn callback_check(account: &Account, body: Option<Value>) -> Done {
+    let body = body.unwrap_or_else(|| json!({"action": "all", "check_operator": "DEFAULT"}));
     let ask = Ask { path: "/cgi-bin/callback/check", body: Some(body), repeatable: true };
     credentials(account)?.ask(&ask).await.map_err(|error| error.to_string())
 }
@@ -38,10 +36,16 @@ pub(super) async fn callback_check(account: &Account, body: &[u8]) -> Done {
 /// Clears all daily quotas of the account: ten times a month, WeChat allows.
 pub(super) async fn clear_quota(edge: &Edge, account: &Account) -> Done {
     let credentials = credentials(account)?;
+    // Without a token nothing can be sent, and nothing is used up.
+    credentials
+        .access_token
+        .get()
+        .await
+        .map_err(|missing| format!("no access token: {missing}"))?;
     let max = limits::CLEAR_QUOTA_A_MONTH;
     let today = date(beijing_day(unix_now_s()));
     let month = today.get(..7).unwrap_or_default();
-    // Counted first: what is not on disk might be done an eleventh time.
+    // Counted before it is sent: what is not on disk might be done an eleventh time.
     let counted = edge.store.count_below("clear_quota", &account.config.appid, month, max).await;
     let used = match counted {
         Ok(Some(used)) => used,

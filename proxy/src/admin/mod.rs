@@ -5,7 +5,7 @@ mod events;
 mod status;
 
 use crate::account::Account;
-use crate::api::body;
+use crate::api::{Stop, body};
 use crate::callback::unix_now_s;
 use crate::connection::origin::foreign;
 use crate::connection::{App, Arrival, Response};
@@ -157,10 +157,9 @@ impl Admin {
             ForAccount::CallbackIps => Ok(actions::callback_ips(account)),
             ForAccount::TokenRefresh => actions::refresh(account).await,
             ForAccount::ClearQuota => actions::clear_quota(&self.edge, account).await,
-            ForAccount::CallbackCheck => match body::small(session, limits::ADMIN_BODY_BYTES).await
-            {
-                Ok(body) => actions::callback_check(account, &body).await,
-                Err(_) => return object(400, &json!({"error": "the body did not come"})),
+            ForAccount::CallbackCheck => match json_body(session).await {
+                Ok(body) => actions::callback_check(account, body).await,
+                Err(error) => return object(400, &json!({"error": error})),
             },
         };
         match done {
@@ -216,6 +215,18 @@ impl App for Admin {
         log::info!("admin: {peer} gets {status}: {reason}");
         Response::empty(status)
     }
+}
+
+/// The body of a request, if it has one, or why it is of no use.
+async fn json_body(session: &mut ServerSession) -> Result<Option<Value>, String> {
+    let body = body::small(session, limits::ADMIN_BODY_BYTES).await.map_err(|stop| match stop {
+        Stop::Refused(refusal) => refusal.message().to_owned(),
+        Stop::Failed(_) | Stop::ClientGone => "the body did not come".to_owned(),
+    })?;
+    if body.is_empty() {
+        return Ok(None);
+    }
+    serde_json::from_slice(&body).map(Some).map_err(|_| "the body is no JSON".to_owned())
 }
 
 /// A signed URL verification, for the sidecar to send through the public URL without knowing the Token.

@@ -87,6 +87,11 @@ impl Refusal {
         self.outcome
     }
 
+    /// One sentence for the caller's developer.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
     /// The code in the body.
     pub fn errcode(&self) -> i64 {
         self.errcode

@@ -24,7 +24,7 @@ impl ApiBases {
     /// Sends a small call and reads its whole answer: its status and its body.
     ///
     /// # Errors
-    /// Why there is no answer. [`Failure::before_sending`] says whether WeChat can have got it.
+    /// Why there is no answer.
     pub async fn call(&self, call: &Call) -> Result<(u16, Bytes), Failure> {
         match tokio::time::timeout(limits::API_OWN_CALL_TIMEOUT, self.complete(call)).await {
             Ok(answer) => answer,

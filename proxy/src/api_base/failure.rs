@@ -34,13 +34,6 @@ pub enum Failure {
     Reset,
 }
 
-impl Failure {
-    /// Whether WeChat cannot have got a byte of the call.
-    pub fn before_sending(self) -> bool {
-        !matches!(self, Failure::Timeout | Failure::Invalid | Failure::Reset)
-    }
-}
-
 impl From<crate::upstream::Failure> for Failure {
     /// What a lookup says.
     fn from(failure: crate::upstream::Failure) -> Failure {

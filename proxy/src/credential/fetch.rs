@@ -4,6 +4,7 @@ use super::engine::Issued;
 use super::{Credential, Ground, Kind};
 use crate::api_base::Call;
 use crate::config::{Secret, TokenEndpoint};
+use crate::limits;
 use bytes::Bytes;
 use http::Method;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -19,11 +20,30 @@ struct Answer {
     expires_in: i64,
 }
 
-/// Fetches it.
+/// Fetches it, within [`limits::CREDENTIAL_ASK`].
 ///
 /// # Errors
 /// Why WeChat gives none.
 pub(super) async fn fetch(
+    ground: &Ground,
+    kind: Kind,
+    force: bool,
+    access_token: Option<&Arc<Credential>>,
+) -> Result<Issued, Refusal> {
+    in_time(kind, exchange(ground, kind, force, access_token)).await
+}
+
+async fn in_time(
+    kind: Kind,
+    exchange: impl Future<Output = Result<Issued, Refusal>>,
+) -> Result<Issued, Refusal> {
+    match tokio::time::timeout(limits::CREDENTIAL_ASK, exchange).await {
+        Ok(issued) => issued,
+        Err(_elapsed) => Err(Refusal::unanswered(asked(kind), "WeChat did not answer in time")),
+    }
+}
+
+async fn exchange(
     ground: &Ground,
     kind: Kind,
     force: bool,
@@ -123,4 +143,19 @@ fn issued(kind: Kind, body: &[u8]) -> Result<Issued, Refusal> {
         Kind::Jsapi | Kind::WxCard => answer.ticket,
     };
     Ok(Issued { value: value.ok_or_else(no_value)?, expires_in_s: answer.expires_in })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::time::Instant;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_fetch_ends_before_the_engine_takes_it_as_lost() {
+        for kind in Kind::ALL {
+            let began = Instant::now();
+            assert!(in_time(kind, std::future::pending()).await.is_err());
+            assert!(began.elapsed() + limits::STORE_WAIT < limits::CREDENTIAL_FETCH);
+        }
+    }
 }

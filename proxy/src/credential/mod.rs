@@ -381,3 +381,6 @@ pub fn now() -> Now {
     let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Now { steady, unix_ms: i64::try_from(unix.as_millis()).unwrap_or(i64::MAX) }
 }
+
+#[cfg(test)]
+mod tests;

@@ -37,11 +37,6 @@ impl Moment {
     pub(super) fn since(self, earlier: Moment) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0).max(0).unsigned_abs())
     }
-
-    /// Since the steady clock's beginning; zero for what was before it.
-    pub(super) fn steady(self) -> Duration {
-        Duration::from_millis(self.0.max(0).unsigned_abs())
-    }
 }
 
 impl Now {

@@ -151,7 +151,8 @@ impl Engine {
     }
 
     /// How long until [`Engine::due`] has something to do; none until something else happens.
-    pub fn due_in(&self, now: Now) -> Option<Duration> {
+    #[cfg(test)]
+    fn due_in(&self, now: Now) -> Option<Duration> {
         let next = match &self.flight {
             Some(flight) => Some(flight.began.plus(limits::CREDENTIAL_FETCH)),
             None => self.next(),

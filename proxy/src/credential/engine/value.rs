@@ -42,11 +42,6 @@ impl Value {
         self.generation
     }
 
-    /// When it is no longer given out, on the steady clock.
-    pub fn expires(&self) -> Duration {
-        self.expires.steady()
-    }
-
     /// How much longer it is given out; zero when it is not.
     pub fn life(&self, now: Now) -> Duration {
         self.expires.since(now.moment())
@@ -57,16 +52,6 @@ impl Digest {
     /// The digest of a token or ticket.
     pub fn of(value: &str) -> Digest {
         Digest(Sha256::digest(value.as_bytes()).into())
-    }
-
-    /// One that was kept.
-    pub fn from_bytes(bytes: [u8; 32]) -> Digest {
-        Digest(bytes)
-    }
-
-    /// To be kept.
-    pub fn as_bytes(&self) -> &[u8; 32] {
-        &self.0
     }
 }
 
