@@ -294,3 +294,25 @@ fn a_tickets_fetch_meets_a_dead_token_and_goes_on_with_a_better_one() {
     let expires = edge.count(EXPIRY, &[("credential", "jsapi")]);
     assert_eq!(credential(&edge, "jsapi")["expires"], expires as i64);
 }
+
+#[test]
+fn an_account_that_is_renamed_keeps_its_token() {
+    let wechat = Wechat::start();
+    let builder = before(&wechat);
+    let mut edge = builder.start();
+    settle(&edge, &wechat);
+    let expiry = |account: &str| {
+        let labels = [("account", account), ("credential", "access_token")];
+        edge.metrics().sum(EXPIRY, &labels)
+    };
+    let expires = expiry("main").unwrap();
+    let text = builder.render(&edge.folder());
+    let text = text.replace("accounts.main", "accounts.new").replace("\"main\"", "\"new\"");
+    edge.rewrite_text(&text);
+    edge.signal(Signal::SIGHUP);
+    edge.assert_count("wxedge_config_reloads_total", &[("result", "ok")], 1.0);
+    assert_eq!((expiry("main"), expiry("new")), (None, Some(expires)));
+    assert_ok(&get(&edge, "/new/cgi-bin/user/get"));
+    assert_eq!(wechat.fetches().stable, 1);
+    assert!(edge.is_running());
+}
