@@ -108,7 +108,8 @@ def api_edge(stack: contextlib.ExitStack, wechat_port: int, key: str = "") -> "t
         [clients.bench]
         key = "{key}"
         accounts = ["main"]
-        allow = ["/cgi-bin/**"]"""
+        allow = ["/cgi-bin/**"]
+        rate_per_second = 1_000_000"""
     port = free_port()
     return port, wxedge(stack, {"api": port}, f"""
         [wechat]
