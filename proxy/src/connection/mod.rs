@@ -123,14 +123,17 @@ pub async fn serve<A: App>(
         let first_byte = meter.first_byte().unwrap_or_else(Instant::now);
         let mut body = framing::Body::Whole;
         let refused = match read {
-            Header::Complete if !meter.is_line_clean() => Some((400, "request_line")),
-            Header::Complete => match framing::check(&session.to_h1_raw()) {
-                Ok(framed) => {
-                    body = framed;
-                    None
+            Header::Complete => {
+                let header = session.to_h1_raw();
+                match framing::check(&header) {
+                    _ if !meter.is_line_as_read(&header) => Some((400, "request_line")),
+                    Ok(framed) => {
+                        body = framed;
+                        None
+                    }
+                    Err(reason) => Some((400, reason)),
                 }
-                Err(reason) => Some((400, reason)),
-            },
+            }
             Header::Refused(reason) => Some((400, reason)),
             Header::Late => Some((408, "header_timeout")),
             Header::Closed => return,
