@@ -23,7 +23,12 @@ use wxedge_wechat::message::{Class, Format, Message};
 use wxedge_wechat::reply::Answer;
 
 /// A call to the app that can go on without the callback it began in.
-pub type Call = Pin<Box<dyn Future<Output = Result<AppAnswer, Failure>> + Send>>;
+pub struct Call {
+    /// When it began.
+    pub begun: Instant,
+    /// What comes of it, timed and counted.
+    pub answer: Pin<Box<dyn Future<Output = Result<AppAnswer, Failure>> + Send>>,
+}
 
 /// The first delivery of a message: it has to be answered, once.
 pub struct First<'a> {
@@ -39,7 +44,7 @@ pub struct First<'a> {
     pub facts: &'a Facts,
 }
 
-crate::opaque!(First<'_>);
+crate::opaque!(First<'_>, Call);
 
 impl First<'_> {
     /// Calls the app and answers by the deadline.
@@ -58,7 +63,7 @@ impl First<'_> {
         let mut call = self.call(deadline);
         let result = tokio::select! {
             biased;
-            result = &mut call => result,
+            result = &mut call.answer => result,
             // Not Pingora's cheaper timer: that one can miss a moment that is nearly here.
             () = sleep_until(deadline.into()) => return self.late(call, claimed, place, record),
             () = gone(session) => {
@@ -96,25 +101,25 @@ impl First<'_> {
         Ok((outcome, response))
     }
 
-    /// The call to the app, timed and counted, not yet begun.
+    /// The call to the app, begun with the first poll.
     fn call(&self, deadline: Instant) -> Call {
         let account = self.account.clone();
+        let begun = Instant::now();
         match &self.account.app {
             App::Echo => {
                 let echoed = Ok(echo(self.message));
-                Box::pin(async move { echoed })
+                Call { begun, answer: Box::pin(async move { echoed }) }
             }
             App::Http(upstream) => {
                 let delivery =
                     normalize(&account, self.message, &self.clear.message, self.facts, 1, deadline);
                 let upstream = upstream.clone();
-                Box::pin(async move {
-                    let begun = Instant::now();
-                    let result =
-                        upstream.call(delivery, account.config.upstream.late_timeout).await;
+                let answer = Box::pin(async move {
+                    let result = upstream.call(delivery).await;
                     account.metrics.upstream_duration.observe(begun.elapsed().as_secs_f64());
                     result
-                })
+                });
+                Call { begun, answer }
             }
         }
     }

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Instant;
 use tokio::sync::watch;
+use tokio::time::{Sleep, sleep};
 
 /// What serves the requests of a listener.
 pub trait App: Send + Sync + 'static {
@@ -116,10 +117,13 @@ pub async fn serve<A: App>(
         // An error means the sender is gone, and with it the server.
         let _gone = drained.wait_for(|drain| *drain).await;
     });
+    // One timer for the whole connection: to put it off costs next to nothing.
+    let mut idle = pin!(sleep(limits::KEEPALIVE_TIMEOUT));
     for request in 1..=limits::KEEPALIVE_REQUESTS {
         meter.rearm();
+        idle.as_mut().reset(tokio::time::Instant::now() + limits::KEEPALIVE_TIMEOUT);
         let mut session = ServerSession::new_http1(stream);
-        let read = read_header(&mut session, &meter, draining.as_mut()).await;
+        let read = read_header(&mut session, &meter, idle.as_mut(), draining.as_mut()).await;
         let first_byte = meter.first_byte().unwrap_or_else(Instant::now);
         let mut body = framing::Body::Whole;
         let refused = match read {
@@ -184,6 +188,7 @@ enum Header {
 async fn read_header(
     session: &mut ServerSession,
     meter: &Meter,
+    mut idle: Pin<&mut Sleep>,
     mut draining: Pin<&mut impl Future<Output = ()>>,
 ) -> Header {
     // Pingora's own timeouts are per read; the ones here are for the whole.
@@ -193,13 +198,13 @@ async fn read_header(
     let begun = poll_fn(|cx| match read.as_mut().poll(cx) {
         Poll::Ready(read) => Poll::Ready(Some(read)),
         Poll::Pending if meter.first_byte().is_some() => Poll::Ready(None),
+        Poll::Pending if idle.as_mut().poll(cx).is_ready() => Poll::Ready(Some(Ok(false))),
         // Drained, the connection ends here, so this is not polled again.
         Poll::Pending => draining.as_mut().poll(cx).map(|()| Some(Ok(false))),
     });
-    let read = match fast_timeout(limits::KEEPALIVE_TIMEOUT, begun).await {
-        Err(_idle) => return Header::Closed,
-        Ok(Some(read)) => read,
-        Ok(None) => match fast_timeout(limits::REQUEST_TIMEOUT, read).await {
+    let read = match begun.await {
+        Some(read) => read,
+        None => match fast_timeout(limits::REQUEST_TIMEOUT, read).await {
             Err(_late) => return Header::Late,
             Ok(read) => read,
         },
