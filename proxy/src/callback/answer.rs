@@ -185,14 +185,13 @@ impl First<'_> {
         let format = self.message.format();
         let account = &self.account.config;
         let sealed = self.clear.sealed_with.and_then(|with| {
-            let nonce = self.facts.random.nonce();
             let seal = Seal {
                 key: account.aes_keys.get(with.key)?,
                 token: account.tokens.get(with.token)?.expose(),
                 appid: &account.appid,
                 timestamp: self.facts.now_s,
-                nonce: &nonce,
-                random: self.facts.random.padding(),
+                nonce: &self.facts.random.nonce,
+                random: self.facts.random.padding,
             };
             Some(seal.seal(format, &reply))
         });

@@ -1,6 +1,6 @@
 //! One callback's entry in metrics, log and event stream: made in one place, once, so that they can never disagree.
 
-use super::admit;
+use super::{Facts, admit};
 use crate::account::Account;
 use crate::config::SourceIp;
 use crate::connection::Arrival;
@@ -12,6 +12,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use wxedge_wechat::hex::Hex;
 use wxedge_wechat::message::{Kind, Message};
 
 /// A usual line fits.
@@ -39,8 +40,8 @@ pub struct Record {
     unlisted: bool,
     kind: Kind,
     notes: Notes,
-    request_id: String,
-    ce_id: String,
+    request_id: Hex<32>,
+    ce_id: Option<Hex<32>>,
     user: Option<String>,
     bytes_in: usize,
     read: Option<Instant>,
@@ -56,7 +57,7 @@ impl Record {
         account: &Arc<Account>,
         arrival: Arrival,
         source: IpAddr,
-        request_id: String,
+        request_id: Hex<32>,
     ) -> Record {
         let unlisted =
             account.config.source_ip == SourceIp::Report && !admit::is_listed(account, source);
@@ -69,7 +70,7 @@ impl Record {
             unlisted,
             notes: Notes::default(),
             request_id,
-            ce_id: String::new(),
+            ce_id: None,
             user: None,
             bytes_in: 0,
             read: None,
@@ -101,10 +102,10 @@ impl Record {
     }
 
     /// It is this message.
-    pub fn parsed(&mut self, message: &Message<'_>, ce_id: &str) {
-        self.account.metrics.last_received.set(super::unix_now_s());
+    pub fn parsed(&mut self, message: &Message<'_>, facts: &Facts) {
+        self.account.metrics.last_received.set(facts.now_s);
         self.kind = message.kind();
-        self.ce_id = ce_id.to_owned();
+        self.ce_id = Some(facts.ce_id);
         self.user = message.subject().map(|openid| self.edge.openid.hash(openid));
         self.parsed = Some(Instant::now());
     }
@@ -151,15 +152,16 @@ impl Record {
             line.text("reason", self.notes.reason);
         }
         line.integer("status", outcome.status().into());
-        line.text("source", &self.source.to_string());
+        // Addresses into memory cannot fail.
+        let _infallible = serde_json::to_writer(line.name("source"), &self.source);
         if self.unlisted {
             line.name("source_unlisted").extend_from_slice(b"true");
         }
         if let Some(user) = &self.user {
             line.text("user", user);
         }
-        if !self.ce_id.is_empty() {
-            line.text("ce_id", &self.ce_id);
+        if let Some(ce_id) = &self.ce_id {
+            line.text("ce_id", ce_id);
         }
         line.integer("bytes_in", self.bytes_in as u64);
         line.integer("bytes_out", bytes_out as u64);
