@@ -5,6 +5,7 @@ pub mod metered;
 
 use crate::limits;
 use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use metered::{Meter, Metered};
 use pingora::http::ResponseHeader;
 use pingora::protocols::Stream;
@@ -80,13 +81,14 @@ impl Response {
         let write = async {
             let mut header = ResponseHeader::build_no_case(self.status, Some(6))?;
             if !self.body.is_empty() {
-                header.insert_header(http::header::CONTENT_TYPE, self.content_type)?;
+                header.insert_header(CONTENT_TYPE, HeaderValue::from_static(self.content_type))?;
                 if self.content_type.starts_with("text/plain") {
                     // What comes from outside, as echostr does, is no page.
-                    header.insert_header(http::header::X_CONTENT_TYPE_OPTIONS, "nosniff")?;
+                    let nosniff = HeaderValue::from_static("nosniff");
+                    header.insert_header(X_CONTENT_TYPE_OPTIONS, nosniff)?;
                 }
             }
-            header.insert_header(http::header::CONTENT_LENGTH, self.body.len())?;
+            header.insert_header(CONTENT_LENGTH, self.body.len())?;
             session.write_response_header(Box::new(header)).await?;
             session.write_response_body(self.body, true).await?;
             session.finish_body().await
