@@ -117,7 +117,11 @@ fn string(text: &str, out: &mut Vec<u8>) {
 /// Escapes what JSON wants escaped, and copies the stretches between.
 pub(crate) fn escape(text: &str, out: &mut Vec<u8>) {
     let mut rest = text.as_bytes();
-    while let Some(end) = rest.iter().position(|byte| IS_ESCAPED[usize::from(*byte)]) {
+    // Few texts want it, and a fold without early exit becomes vector code.
+    if !rest.iter().fold(false, |any, byte| any | is_escaped(*byte)) {
+        return out.extend_from_slice(rest);
+    }
+    while let Some(end) = rest.iter().position(|byte| is_escaped(*byte)) {
         out.extend_from_slice(&rest[..end]);
         match rest[end] {
             b'"' => out.extend_from_slice(b"\\\""),
@@ -136,14 +140,6 @@ pub(crate) fn escape(text: &str, out: &mut Vec<u8>) {
 }
 
 /// Control characters, `"` and `\`.
-const IS_ESCAPED: [bool; 256] = {
-    let mut table = [false; 256];
-    let mut control = 0;
-    while control < b' ' {
-        table[control as usize] = true;
-        control += 1;
-    }
-    table[b'"' as usize] = true;
-    table[b'\\' as usize] = true;
-    table
-};
+fn is_escaped(byte: u8) -> bool {
+    (byte < b' ') | (byte == b'"') | (byte == b'\\')
+}
