@@ -225,6 +225,13 @@ impl Drop for Place {
 #[derive(Debug)]
 pub struct Late(Arc<Account>);
 
+impl Late {
+    /// Whose call it is.
+    pub fn account(&self) -> &Account {
+        &self.0
+    }
+}
+
 impl Drop for Late {
     fn drop(&mut self) {
         self.0.in_flight.late.fetch_sub(1, Ordering::Relaxed);

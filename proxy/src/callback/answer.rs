@@ -23,7 +23,12 @@ use wxedge_wechat::message::{Class, Format, Message};
 use wxedge_wechat::reply::Answer;
 
 /// A call to the app that can go on without the callback it began in.
-pub type Call = Pin<Box<dyn Future<Output = Result<AppAnswer, Failure>> + Send>>;
+pub struct Call {
+    /// When it began.
+    pub begun: Instant,
+    /// What comes of it, timed and counted.
+    pub answer: Pin<Box<dyn Future<Output = Result<AppAnswer, Failure>> + Send>>,
+}
 
 /// The first delivery of a message: it has to be answered, once.
 pub struct First<'a> {
@@ -41,7 +46,7 @@ pub struct First<'a> {
     pub overdue: bool,
 }
 
-crate::opaque!(First<'_>);
+crate::opaque!(First<'_>, Call);
 
 impl First<'_> {
     /// Calls the app and answers by the deadline.
@@ -60,7 +65,7 @@ impl First<'_> {
         let mut call = self.call(deadline);
         let result = tokio::select! {
             biased;
-            result = &mut call => result,
+            result = &mut call.answer => result,
             // Not Pingora's cheaper timer: that one can miss a moment that is nearly here.
             () = sleep_until(deadline.into()) => return self.late(call, claimed, place, record),
             () = gone(session) => {
@@ -99,25 +104,25 @@ impl First<'_> {
         Ok((outcome, response))
     }
 
-    /// The call to the app, timed and counted, not yet begun.
+    /// The call to the app, begun with the first poll.
     fn call(&self, deadline: Instant) -> Call {
         let account = self.account.clone();
+        let begun = Instant::now();
         match &self.account.app {
             App::Echo => {
                 let echoed = Ok(echo(self.message));
-                Box::pin(async move { echoed })
+                Call { begun, answer: Box::pin(async move { echoed }) }
             }
             App::Http(upstream) => {
                 let delivery =
                     normalize(&account, self.message, &self.clear.message, self.facts, 1, deadline);
                 let upstream = upstream.clone();
-                Box::pin(async move {
-                    let begun = Instant::now();
-                    let result =
-                        upstream.call(delivery, account.config.upstream.late_timeout).await;
+                let answer = Box::pin(async move {
+                    let result = upstream.call(delivery).await;
                     account.metrics.upstream_duration.observe(begun.elapsed().as_secs_f64());
                     result
-                })
+                });
+                Call { begun, answer }
             }
         }
     }
@@ -189,14 +194,13 @@ impl First<'_> {
         let format = self.message.format();
         let account = &self.account.config;
         let sealed = self.clear.sealed_with.and_then(|with| {
-            let nonce = self.facts.random.nonce();
             let seal = Seal {
                 key: account.aes_keys.get(with.key)?,
                 token: account.tokens.get(with.token)?.expose(),
                 appid: &account.appid,
                 timestamp: self.facts.now_s,
-                nonce: &nonce,
-                random: self.facts.random.padding(),
+                nonce: &self.facts.random.nonce,
+                random: self.facts.random.padding,
             };
             Some(seal.seal(format, &reply))
         });

@@ -15,7 +15,7 @@ use dashmap::mapref::entry::Entry;
 use std::collections::VecDeque;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use wxedge_wechat::message::Identity;
@@ -129,7 +129,6 @@ impl Dedupe {
 
     /// Claims a message for its first delivery.
     pub fn claim(self: &Arc<Self>, identity: Identity) -> Claim {
-        self.sweep(Instant::now());
         match self.messages.entry(identity) {
             Entry::Occupied(slot) => match &slot.get().flight {
                 Some(flight) => Claim::Again(flight.clone()),
@@ -144,12 +143,24 @@ impl Dedupe {
         }
     }
 
-    /// Forgets what is too old or too much.
+    /// Forgets what is too old.
     pub fn sweep(&self, now: Instant) {
+        self.forget(self.answered.lock().unwrap_or_else(PoisonError::into_inner), now);
+    }
+
+    /// Remembers an answered message, in the place of those that are too many for it.
+    fn remember(&self, message: Remembered) {
+        let mut answered = self.answered.lock().unwrap_or_else(PoisonError::into_inner);
+        answered.bytes += message.bytes;
+        answered.messages.push_back(message);
+        self.forget(answered, message.since);
+    }
+
+    /// Forgets what is too old or too much.
+    fn forget(&self, mut answered: MutexGuard<'_, Answered>, now: Instant) {
         let kept = Duration::from_millis(self.kept_ms.load(Ordering::Relaxed));
         let mut stale = Vec::new();
         let mut forgotten = Vec::new();
-        let mut answered = self.answered.lock().unwrap_or_else(PoisonError::into_inner);
         while let Some(oldest) = answered.messages.get(answered.bare).copied()
             && (now.duration_since(oldest.since) > limits::DEDUPE_ANSWER
                 || answered.bytes > limits::DEDUPE_ANSWER_BYTES)
@@ -197,9 +208,7 @@ impl Drop for Claimed {
         if let Some(Some(response)) = self.flight.landed.get() {
             let (since, bytes) = (Instant::now(), response.body.len());
             let (claim, identity) = (self.claim, self.identity);
-            let mut answered = self.dedupe.answered.lock().unwrap_or_else(PoisonError::into_inner);
-            answered.bytes += bytes;
-            answered.messages.push_back(Remembered { since, claim, identity, bytes });
+            self.dedupe.remember(Remembered { since, claim, identity, bytes });
         } else {
             let claim = self.claim;
             self.dedupe.messages.remove_if(&self.identity, |_, slot| slot.claim == claim);

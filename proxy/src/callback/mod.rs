@@ -22,6 +22,7 @@ use rand::Rng;
 use record::Record;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
+use wxedge_wechat::hex::Hex;
 
 /// Handles one callback: every stage in order, one answer, one outcome.
 pub async fn handle(
@@ -32,7 +33,7 @@ pub async fn handle(
 ) {
     let source = admit::source(session, arrival.peer, &edge.config().listen.trusted_proxies);
     let random = Random::draw();
-    let mut record = Record::begin(edge, account, arrival, source, random.request_id());
+    let mut record = Record::begin(edge, account, arrival, source, random.request_id);
     let (outcome, response) =
         match stages(edge, account, session, arrival, &random, &mut record).await {
             Ok(ended) => ended,
@@ -75,8 +76,8 @@ async fn stages(
     let clear = decrypt::decrypt(account, verified)?;
     let message = parse::parse(&clear)?;
     let identity = message.identity(&account.config.appid);
-    let facts = Facts { now_s, ce_id: identity.to_string(), random: random.clone() };
-    record.parsed(&message, &facts.ce_id);
+    let facts = Facts { now_s, ce_id: identity.hex(), random: random.clone() };
+    record.parsed(&message, &facts);
     // Again only when the first delivery ended without an answer, so each turn has another flight, and the deadline
     // ends them all.
     loop {
@@ -135,57 +136,41 @@ impl Rejection {
 pub struct Facts {
     /// Unix seconds.
     pub now_s: i64,
-    /// 32 hex digits, the same for every delivery of the message.
-    pub ce_id: String,
+    /// The same for every delivery of the message.
+    pub ce_id: Hex<32>,
     /// This delivery's.
     pub random: Random,
 }
 
 /// The fresh randomness of one delivery, drawn at once.
 #[derive(Debug, Clone)]
-pub struct Random([u8; 48]);
+pub struct Random {
+    /// The bytes before an encrypted reply.
+    pub padding: [u8; 16],
+    /// For signatures.
+    pub nonce: Hex<16>,
+    /// Names the request in the log and, as trace id, in `traceparent`.
+    pub request_id: Hex<32>,
+    span_id: Hex<16>,
+}
 
 impl Random {
     fn draw() -> Random {
-        let mut random = [0; 48];
-        rand::rng().fill_bytes(&mut random);
-        Random(random)
-    }
-
-    /// The bytes before an encrypted reply.
-    pub fn padding(&self) -> [u8; 16] {
-        std::array::from_fn(|place| self.0[place])
-    }
-
-    /// For signatures.
-    pub fn nonce(&self) -> String {
-        let mut nonce = String::with_capacity(16);
-        write_hex(&mut nonce, &self.0[16..24]);
-        nonce
-    }
-
-    /// Names the request in the log and, as trace id, in `traceparent`.
-    pub fn request_id(&self) -> String {
-        let mut id = String::with_capacity(32);
-        write_hex(&mut id, &self.0[24..40]);
-        id
+        let mut rng = rand::rng();
+        let (mut padding, mut names) = ([0; 16], [0; 32]);
+        rng.fill_bytes(&mut padding);
+        rng.fill_bytes(&mut names);
+        Random {
+            padding,
+            nonce: Hex::of(&names[..8]),
+            request_id: Hex::of(&names[8..24]),
+            span_id: Hex::of(&names[24..32]),
+        }
     }
 
     /// W3C trace context, sampled.
     pub fn write_traceparent(&self, out: &mut String) {
-        out.push_str("00-");
-        write_hex(out, &self.0[24..40]);
-        out.push('-');
-        write_hex(out, &self.0[40..]);
-        out.push_str("-01");
-    }
-}
-
-fn write_hex(out: &mut String, bytes: &[u8]) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    for byte in bytes {
-        out.push(DIGITS[usize::from(byte >> 4)] as char);
-        out.push(DIGITS[usize::from(byte & 15)] as char);
+        out.extend(["00-", &self.request_id, "-", &self.span_id, "-01"]);
     }
 }
 

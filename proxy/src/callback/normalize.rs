@@ -139,9 +139,9 @@ fn data(message: &Message<'_>) -> Vec<u8> {
 /// A fresh query as WeChat sends in plaintext mode, so that an SDK in that mode accepts the request.
 fn plaintext_query(account: &Account, message: &Message<'_>, facts: &Facts) -> String {
     let timestamp = facts.now_s.to_string();
-    let nonce = facts.random.nonce();
+    let nonce = &facts.random.nonce;
     let token = account.config.tokens.first().map_or("", |token| token.expose());
-    let signature = sign(&[token, &timestamp, &nonce]);
+    let signature = sign(&[token, &timestamp, nonce]);
     let mut query = format!("signature={signature}&timestamp={timestamp}&nonce={nonce}&openid=");
     query.extend(utf8_percent_encode(message.from_user().unwrap_or_default(), NON_ALPHANUMERIC));
     query

@@ -1,6 +1,6 @@
 //! One callback's entry in metrics, log and event stream: made in one place, once, so that they can never disagree.
 
-use super::admit;
+use super::{Facts, admit};
 use crate::account::Account;
 use crate::config::SourceIp;
 use crate::connection::Arrival;
@@ -8,12 +8,15 @@ use crate::edge::Edge;
 use crate::events::Failed;
 use crate::outcome::Outcome;
 use bytes::Bytes;
-use serde::Serialize;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use wxedge_wechat::hex::Hex;
 use wxedge_wechat::message::{Kind, Message};
+
+/// A usual line fits.
+const LINE_BYTES: usize = 512;
 
 /// What is to be said about how a callback ended, besides its outcome.
 #[derive(Default)]
@@ -37,40 +40,14 @@ pub struct Record {
     unlisted: bool,
     kind: Kind,
     notes: Notes,
-    request_id: String,
-    ce_id: String,
+    request_id: Hex<32>,
+    ce_id: Option<Hex<32>>,
     user: Option<String>,
     bytes_in: usize,
     read: Option<Instant>,
     parsed: Option<Instant>,
     answered: Option<Instant>,
     finished: bool,
-}
-
-/// The access log's line.
-#[derive(Serialize)]
-struct Line<'a> {
-    ts: f64,
-    request_id: &'a str,
-    account: &'a str,
-    kind: &'static str,
-    outcome: &'static str,
-    #[serde(skip_serializing_if = "str::is_empty")]
-    reason: &'static str,
-    status: u16,
-    source: IpAddr,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    source_unlisted: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    user: Option<&'a str>,
-    #[serde(skip_serializing_if = "str::is_empty")]
-    ce_id: &'a str,
-    bytes_in: usize,
-    bytes_out: usize,
-    read_ms: f64,
-    protocol_ms: f64,
-    app_ms: f64,
-    total_ms: f64,
 }
 
 impl Record {
@@ -80,7 +57,7 @@ impl Record {
         account: &Arc<Account>,
         arrival: Arrival,
         source: IpAddr,
-        request_id: String,
+        request_id: Hex<32>,
     ) -> Record {
         let unlisted =
             account.config.source_ip == SourceIp::Report && !admit::is_listed(account, source);
@@ -93,7 +70,7 @@ impl Record {
             unlisted,
             notes: Notes::default(),
             request_id,
-            ce_id: String::new(),
+            ce_id: None,
             user: None,
             bytes_in: 0,
             read: None,
@@ -125,10 +102,10 @@ impl Record {
     }
 
     /// It is this message.
-    pub fn parsed(&mut self, message: &Message<'_>, ce_id: &str) {
-        self.account.metrics.last_received.set(super::unix_now_s());
+    pub fn parsed(&mut self, message: &Message<'_>, facts: &Facts) {
+        self.account.metrics.last_received.set(facts.now_s);
         self.kind = message.kind();
-        self.ce_id = ce_id.to_owned();
+        self.ce_id = Some(facts.ce_id);
         self.user = message.subject().map(|openid| self.edge.openid.hash(openid));
         self.parsed = Some(Instant::now());
     }
@@ -166,28 +143,33 @@ impl Record {
         let read = self.read.unwrap_or(self.arrival.first_byte);
         let parsed = self.parsed.unwrap_or(read);
         let answered = self.answered.unwrap_or(parsed);
-        let line = Line {
-            ts: crate::lines::unix_now(),
-            request_id: &self.request_id,
-            account: &self.account.config.name,
-            kind: self.kind.label(),
-            outcome: outcome.label(),
-            reason: self.notes.reason,
-            status: outcome.status(),
-            source: self.source,
-            source_unlisted: self.unlisted,
-            user: self.user.as_deref(),
-            ce_id: &self.ce_id,
-            bytes_in: self.bytes_in,
-            bytes_out,
-            read_ms: ms(read.duration_since(self.arrival.first_byte)),
-            protocol_ms: ms(parsed.duration_since(read)),
-            app_ms: ms(answered.duration_since(parsed)),
-            total_ms: ms(took),
-        };
-        // Plain fields into memory cannot fail.
-        let json = serde_json::to_vec(&line).unwrap_or_default();
-        self.edge.log.add(|log| log.extend_from_slice(&json));
+        let mut line = Line::begin();
+        line.text("request_id", &self.request_id);
+        line.text("account", &self.account.config.name);
+        line.text("kind", self.kind.label());
+        line.text("outcome", outcome.label());
+        if !self.notes.reason.is_empty() {
+            line.text("reason", self.notes.reason);
+        }
+        line.integer("status", outcome.status().into());
+        // Addresses into memory cannot fail.
+        let _infallible = serde_json::to_writer(line.name("source"), &self.source);
+        if self.unlisted {
+            line.name("source_unlisted").extend_from_slice(b"true");
+        }
+        if let Some(user) = &self.user {
+            line.text("user", user);
+        }
+        if let Some(ce_id) = &self.ce_id {
+            line.text("ce_id", ce_id);
+        }
+        line.integer("bytes_in", self.bytes_in as u64);
+        line.integer("bytes_out", bytes_out as u64);
+        line.ms("read_ms", read.duration_since(self.arrival.first_byte));
+        line.ms("protocol_ms", parsed.duration_since(read));
+        line.ms("app_ms", answered.duration_since(parsed));
+        line.ms("total_ms", took);
+        self.edge.log.add(|log| log.extend_from_slice(&line.end()));
     }
 }
 
@@ -200,7 +182,52 @@ impl Drop for Record {
     }
 }
 
-/// Milliseconds, to the microsecond.
-fn ms(duration: Duration) -> f64 {
-    duration.as_micros() as f64 / 1_000.0
+/// The access log's line: one JSON object. No value needs escaping: they are numbers, labels, addresses, hashes and
+/// names from the configuration's narrow alphabet.
+struct Line(Vec<u8>);
+
+impl Line {
+    fn begin() -> Line {
+        let mut line = Line(Vec::with_capacity(LINE_BYTES));
+        line.0.extend_from_slice(b"{\"ts\":");
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        line.thousandths(now.as_millis() as u64);
+        line
+    }
+
+    /// A member's name; its value is to be appended.
+    fn name(&mut self, name: &str) -> &mut Vec<u8> {
+        self.0.extend_from_slice(b",\"");
+        self.0.extend_from_slice(name.as_bytes());
+        self.0.extend_from_slice(b"\":");
+        &mut self.0
+    }
+
+    fn text(&mut self, name: &str, text: &str) {
+        let line = self.name(name);
+        line.push(b'"');
+        line.extend_from_slice(text.as_bytes());
+        line.push(b'"');
+    }
+
+    fn integer(&mut self, name: &str, number: u64) {
+        self.name(name).extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+    }
+
+    /// Milliseconds, to the microsecond.
+    fn ms(&mut self, name: &str, duration: Duration) {
+        self.name(name);
+        self.thousandths(duration.as_micros() as u64);
+    }
+
+    fn thousandths(&mut self, number: u64) {
+        let digit = |unit| b'0' + (number / unit % 10) as u8;
+        self.0.extend_from_slice(itoa::Buffer::new().format(number / 1_000).as_bytes());
+        self.0.extend_from_slice(&[b'.', digit(100), digit(10), digit(1)]);
+    }
+
+    fn end(mut self) -> Vec<u8> {
+        self.0.push(b'}');
+        self.0
+    }
 }

@@ -16,6 +16,7 @@ use crate::outcome::Outcome;
 use crate::upstream::{AppAnswer, Failure};
 use std::borrow::Cow;
 use std::sync::Arc;
+use tokio::time::timeout_at;
 use wxedge_wechat::message::Message;
 
 /// `success` went out at the deadline; the call goes on, up to `late_timeout_s`.
@@ -23,9 +24,8 @@ pub fn after_deadline(call: Call, place: Place) {
     // Beyond the bound of calls that go on, this one ends here.
     let Some(place) = place.late() else { return };
     tokio::spawn(async move {
-        let _place = place;
         // Nobody waits for it: the late reply is the spool's to come.
-        let _late = call.await;
+        let _late = rest(call, place.account()).await;
     });
 }
 
@@ -41,10 +41,21 @@ pub fn for_the_repeat(first: &First<'_>, call: Call, claimed: Claimed, place: Pl
     };
     let Some(place) = place.late() else { return };
     tokio::spawn(async move {
-        let _place = place;
-        let result = call.await;
+        let result = rest(call, place.account()).await;
         orphan.settle(result, claimed);
     });
+}
+
+/// What comes of a call in the time that `late_timeout_s` leaves it.
+async fn rest(call: Call, account: &Account) -> Result<AppAnswer, Failure> {
+    let whole = account.config.upstream.late_timeout;
+    match timeout_at((call.begun + whole).into(), call.answer).await {
+        Ok(result) => result,
+        Err(_elapsed) => {
+            account.metrics.upstream_duration.observe(whole.as_secs_f64());
+            Err(Failure::Timeout)
+        }
+    }
 }
 
 /// A message that nobody waits for, with all that judging the app's answer needs.

@@ -5,6 +5,7 @@
 
 use crate::limits;
 use async_trait::async_trait;
+use memchr::memchr;
 use pingora::protocols::raw_connect::ProxyDigest;
 use pingora::protocols::tls::SslDigest;
 use pingora::protocols::{
@@ -14,7 +15,7 @@ use pingora::protocols::{
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -30,51 +31,11 @@ pub struct Meter {
     first_byte: AtomicU64,
     /// Bytes that may still be read.
     budget: AtomicUsize,
-    /// What the request line looks like until now: [`Line`].
-    line: AtomicU8,
+    /// How much of it stood before the end of its first line, the LF included.
+    line: AtomicUsize,
+    /// Whether that line has ended.
+    line_ended: AtomicBool,
 }
-
-/// The request line as it comes in. Pingora percent-encodes what may not stand there before anybody can judge it, so it
-/// is looked at here.
-struct Line;
-
-impl Line {
-    /// Its lowest bits count the blanks.
-    const BLANKS: u8 = 3;
-    /// The last byte was a CR.
-    const CR: u8 = 4;
-    /// It has ended, and nothing was wrong with it.
-    const CLEAN: u8 = 8;
-    /// It has a byte that no request line has, or a third blank.
-    const FOUL: u8 = 16;
-
-    fn scan(mut line: u8, bytes: &[u8]) -> u8 {
-        for byte in bytes {
-            if LINE_BYTE[usize::from(*byte)] && line & Line::CR == 0 {
-                continue;
-            }
-            match byte {
-                b'\n' => return line | Line::CLEAN,
-                _ if line & Line::CR != 0 => return line | Line::FOUL,
-                b'\r' => line |= Line::CR,
-                b' ' if line & Line::BLANKS < 2 => line += 1,
-                _ => return line | Line::FOUL,
-            }
-        }
-        line
-    }
-}
-
-/// What may stand in a request line besides blanks.
-const LINE_BYTE: [bool; 256] = {
-    let mut table = [false; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        table[byte] = (byte as u8).is_ascii_graphic() && !matches!(byte as u8, b'"' | b'<' | b'>');
-        byte += 1;
-    }
-    table
-};
 
 impl Meter {
     /// A meter that awaits a request.
@@ -83,7 +44,8 @@ impl Meter {
             epoch: Instant::now(),
             first_byte: AtomicU64::new(0),
             budget: AtomicUsize::new(limits::HEADER_BYTES),
-            line: AtomicU8::new(0),
+            line: AtomicUsize::new(0),
+            line_ended: AtomicBool::new(false),
         }
     }
 
@@ -92,6 +54,7 @@ impl Meter {
         self.first_byte.store(0, Ordering::Relaxed);
         self.budget.store(limits::HEADER_BYTES, Ordering::Relaxed);
         self.line.store(0, Ordering::Relaxed);
+        self.line_ended.store(false, Ordering::Relaxed);
     }
 
     /// The header is complete; the body is bounded elsewhere, by its account.
@@ -112,9 +75,11 @@ impl Meter {
         self.budget.load(Ordering::Relaxed) == 0
     }
 
-    /// Whether the request line holds only what may stand there.
-    pub fn is_line_clean(&self) -> bool {
-        self.line.load(Ordering::Relaxed) & Line::CLEAN != 0
+    /// Whether the request line of `header` is the one that was read. Pingora percent-encodes what may not stand there
+    /// before anybody can judge it, which makes the line longer.
+    pub fn is_line_as_read(&self, header: &[u8]) -> bool {
+        let line = self.line.load(Ordering::Relaxed);
+        line.checked_sub(1).and_then(|end| header.get(end)) == Some(&b'\n')
     }
 
     fn read(&self, bytes: &[u8]) {
@@ -125,9 +90,10 @@ impl Meter {
         let budget = self.budget.load(Ordering::Relaxed);
         if budget != usize::MAX {
             self.budget.store(budget.saturating_sub(bytes.len()), Ordering::Relaxed);
-            let line = self.line.load(Ordering::Relaxed);
-            if line & (Line::CLEAN | Line::FOUL) == 0 {
-                self.line.store(Line::scan(line, bytes), Ordering::Relaxed);
+            if !self.line_ended.load(Ordering::Relaxed) {
+                let end = memchr(b'\n', bytes);
+                self.line.fetch_add(end.map_or(bytes.len(), |end| end + 1), Ordering::Relaxed);
+                self.line_ended.store(end.is_some(), Ordering::Relaxed);
             }
         }
     }

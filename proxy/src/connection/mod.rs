@@ -7,6 +7,7 @@ pub mod origin;
 use crate::limits;
 use bytes::Bytes;
 use http::HeaderName;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use metered::{Meter, Metered};
 use pingora::http::ResponseHeader;
 use pingora::protocols::Stream;
@@ -19,6 +20,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Instant;
 use tokio::sync::watch;
+use tokio::time::{Sleep, sleep};
 
 /// What serves the requests of a listener.
 pub trait App: Send + Sync + 'static {
@@ -93,13 +95,14 @@ impl Response {
         let write = async {
             let mut header = ResponseHeader::build_no_case(self.status, Some(6))?;
             if !self.body.is_empty() {
-                header.insert_header(http::header::CONTENT_TYPE, self.content_type)?;
+                header.insert_header(CONTENT_TYPE, HeaderValue::from_static(self.content_type))?;
                 if self.content_type.starts_with("text/plain") {
                     // What comes from outside, as echostr does, is no page.
-                    header.insert_header(http::header::X_CONTENT_TYPE_OPTIONS, "nosniff")?;
+                    let nosniff = HeaderValue::from_static("nosniff");
+                    header.insert_header(X_CONTENT_TYPE_OPTIONS, nosniff)?;
                 }
             }
-            header.insert_header(http::header::CONTENT_LENGTH, self.body.len())?;
+            header.insert_header(CONTENT_LENGTH, self.body.len())?;
             if let Some((name, value)) = more {
                 header.insert_header(name, value)?;
             }
@@ -133,21 +136,27 @@ pub async fn serve<A: App>(
         // An error means the sender is gone, and with it the server.
         let _gone = drained.wait_for(|drain| *drain).await;
     });
+    // One timer for the whole connection: to put it off costs next to nothing.
+    let mut idle = pin!(sleep(limits::KEEPALIVE_TIMEOUT));
     for request in 1..=limits::KEEPALIVE_REQUESTS {
         meter.rearm();
+        idle.as_mut().reset(tokio::time::Instant::now() + limits::KEEPALIVE_TIMEOUT);
         let mut session = ServerSession::new_http1(stream);
-        let read = read_header(&mut session, &meter, draining.as_mut()).await;
+        let read = read_header(&mut session, &meter, idle.as_mut(), draining.as_mut()).await;
         let first_byte = meter.first_byte().unwrap_or_else(Instant::now);
         let mut body = framing::Body::Whole;
         let refused = match read {
-            Header::Complete if !meter.is_line_clean() => Some((400, "request_line")),
-            Header::Complete => match framing::check(&session.to_h1_raw()) {
-                Ok(framed) => {
-                    body = framed;
-                    None
+            Header::Complete => {
+                let header = session.to_h1_raw();
+                match framing::check(&header) {
+                    _ if !meter.is_line_as_read(&header) => Some((400, "request_line")),
+                    Ok(framed) => {
+                        body = framed;
+                        None
+                    }
+                    Err(reason) => Some((400, reason)),
                 }
-                Err(reason) => Some((400, reason)),
-            },
+            }
             Header::Refused(reason) => Some((400, reason)),
             Header::Late => Some((408, "header_timeout")),
             Header::Closed => return,
@@ -198,6 +207,7 @@ enum Header {
 async fn read_header(
     session: &mut ServerSession,
     meter: &Meter,
+    mut idle: Pin<&mut Sleep>,
     mut draining: Pin<&mut impl Future<Output = ()>>,
 ) -> Header {
     // Pingora's own timeouts are per read; the ones here are for the whole.
@@ -207,13 +217,13 @@ async fn read_header(
     let begun = poll_fn(|cx| match read.as_mut().poll(cx) {
         Poll::Ready(read) => Poll::Ready(Some(read)),
         Poll::Pending if meter.first_byte().is_some() => Poll::Ready(None),
+        Poll::Pending if idle.as_mut().poll(cx).is_ready() => Poll::Ready(Some(Ok(false))),
         // Drained, the connection ends here, so this is not polled again.
         Poll::Pending => draining.as_mut().poll(cx).map(|()| Some(Ok(false))),
     });
-    let read = match fast_timeout(limits::KEEPALIVE_TIMEOUT, begun).await {
-        Err(_idle) => return Header::Closed,
-        Ok(Some(read)) => read,
-        Ok(None) => match fast_timeout(limits::REQUEST_TIMEOUT, read).await {
+    let read = match begun.await {
+        Some(read) => read,
+        None => match fast_timeout(limits::REQUEST_TIMEOUT, read).await {
             Err(_late) => return Header::Late,
             Ok(read) => read,
         },

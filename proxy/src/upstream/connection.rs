@@ -244,9 +244,14 @@ impl Head {
         if received.is_empty() {
             return Ok(None);
         }
-        let mut headers = [httparse::EMPTY_HEADER; limits::APP_HEADERS];
-        let mut response = httparse::Response::new(&mut headers);
-        let bytes = match response.parse(received).map_err(|_| Failure::Invalid)? {
+        let mut headers = [MaybeUninit::uninit(); limits::APP_HEADERS];
+        let mut response = httparse::Response::new(&mut []);
+        let parsed = httparse::ParserConfig::default().parse_response_with_uninit_headers(
+            &mut response,
+            received,
+            &mut headers,
+        );
+        let bytes = match parsed.map_err(|_| Failure::Invalid)? {
             httparse::Status::Complete(bytes) => bytes,
             httparse::Status::Partial => return Ok(None),
         };

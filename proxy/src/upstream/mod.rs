@@ -15,10 +15,9 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use connection::Connection;
 use percent_encoding::percent_decode_str;
-use pingora_timeout::fast_timeout::fast_timeout;
 use pool::Pool;
 use std::borrow::Cow;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use url::{Position, Url};
 
 /// One request to the app.
@@ -85,21 +84,14 @@ impl Upstream {
         })
     }
 
-    /// Posts a message and waits for the complete answer, `timeout` at most.
+    /// Posts a message and waits for the complete answer; how long is the caller's to bound.
     ///
     /// It is sent again once, and only when it went out on a reused connection that died before any byte of the
     /// answer: the app closed it while the request was on its way.
     ///
     /// # Errors
     /// Why there is no complete answer.
-    pub async fn call(&self, delivery: Delivery, timeout: Duration) -> Result<AppAnswer, Failure> {
-        match fast_timeout(timeout, self.send(delivery)).await {
-            Ok(result) => result,
-            Err(_elapsed) => Err(Failure::Timeout),
-        }
-    }
-
-    async fn send(&self, delivery: Delivery) -> Result<AppAnswer, Failure> {
+    pub async fn call(&self, delivery: Delivery) -> Result<AppAnswer, Failure> {
         // Waits for its turn when the app has all the connections it may have; the caller's deadline bounds that.
         let _turn = self.pool.turn().await;
         if let Some(mut reused) = self.pool.take_idle() {

@@ -5,12 +5,13 @@
 //! and only a verified ciphertext cannot be used to ask the padding questions.
 
 use std::fmt;
+use std::sync::LazyLock;
 
 use aes::cipher::{Array, BlockModeDecrypt, BlockModeEncrypt, InnerIvInit, KeyInit};
 use aes::{Aes256Dec, Aes256Enc};
 use base64::Engine;
 use base64::alphabet;
-use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
+use base64::engine::{GeneralPurpose, GeneralPurposeConfig, Simd};
 use zeroize::Zeroizing;
 
 /// Characters of an EncodingAESKey: 32 bytes in base64 without its `=`.
@@ -33,6 +34,9 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
         .with_decode_allow_trailing_bits(true)
         .with_decode_padding_mode(base64::engine::DecodePaddingMode::RequireNone),
 );
+
+/// Ciphertext, which is long, is worth the vector instructions of the machine at hand.
+static STANDARD: LazyLock<Simd> = LazyLock::new(|| Simd::standard(GeneralPurposeConfig::new()));
 
 /// An EncodingAESKey is not one. Does not say what it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

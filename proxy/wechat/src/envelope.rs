@@ -101,15 +101,13 @@ impl Seal<'_> {
     pub fn seal(&self, format: Format, message: &[u8]) -> Vec<u8> {
         let encrypt = self.key.encrypt(message, self.appid, self.random);
         let timestamp = self.timestamp.to_string();
-        let signature = sign(&[self.token, &timestamp, self.nonce, &encrypt]);
-        let hex = &mut [0; 40];
-        let signature = signature.hex(hex);
+        let signature = sign(&[self.token, &timestamp, self.nonce, &encrypt]).hex();
         let pieces = match format {
             Format::Xml => [
                 "<xml><Encrypt><![CDATA[",
                 &encrypt,
                 "]]></Encrypt><MsgSignature><![CDATA[",
-                signature,
+                &signature,
                 "]]></MsgSignature><TimeStamp>",
                 &timestamp,
                 "</TimeStamp><Nonce><![CDATA[",
@@ -120,7 +118,7 @@ impl Seal<'_> {
                 "{\"Encrypt\":\"",
                 &encrypt,
                 "\",\"MsgSignature\":\"",
-                signature,
+                &signature,
                 "\",\"TimeStamp\":",
                 &timestamp,
                 ",\"Nonce\":\"",

@@ -14,6 +14,7 @@
 //! | [`crypto`] | who knows the EncodingAESKey, and what did they say? |
 //! | [`message`] | what is it, whom is it from, have we seen it, how does the app get it? |
 //! | [`reply`] | what did the app answer, and what does WeChat get? |
+//! | [`hex`] | how are digests written? |
 //! | [`push`] | WeChat's own side of all this, for tests and `wxedge send` |
 //!
 //! [`api`] is the other direction: what an app asks of WeChat.
@@ -45,6 +46,7 @@ pub(crate) use opaque;
 pub mod api;
 pub mod crypto;
 pub mod envelope;
+pub mod hex;
 pub mod message;
 pub mod push;
 pub mod query;

@@ -23,6 +23,7 @@ pub(crate) use write::escape as escape_json;
 #[derive(Clone)]
 pub struct Message<'a> {
     format: Format,
+    kind: Kind,
     /// The root, then every node before what it contains.
     nodes: Vec<Node<'a>>,
 }
@@ -61,7 +62,9 @@ impl<'a> Message<'a> {
         builder.begin(Cow::Borrowed(""), Shape::Object);
         let format = scan(body, &mut builder)?;
         builder.close();
-        Ok(Self { format, nodes: builder.nodes })
+        let mut message = Self { format, kind: Kind::Unknown, nodes: builder.nodes };
+        message.kind = message.named_kind();
+        Ok(message)
     }
 
     /// How it is written.

@@ -9,6 +9,8 @@ use std::fmt;
 use sha1::{Digest, Sha1};
 use subtle::ConstantTimeEq;
 
+use crate::hex::Hex;
+
 /// A SHA-1 digest as WeChat writes it in `signature`, `msg_signature` and `MsgSignature`.
 ///
 /// `Eq` and `Hash` are for tables of signatures already seen. To verify one, use
@@ -23,7 +25,7 @@ impl Signature {
         let digits: &[u8; 40] = hex.as_bytes().try_into().ok()?;
         let mut bytes = [0; 20];
         for (byte, pair) in bytes.iter_mut().zip(digits.as_chunks::<2>().0) {
-            *byte = nibble(pair[0])? << 4 | nibble(pair[1])?;
+            *byte = NIBBLE[usize::from(pair[0])]? << 4 | NIBBLE[usize::from(pair[1])]?;
         }
         Some(Self(bytes))
     }
@@ -37,7 +39,7 @@ impl Signature {
 
 impl fmt::Display for Signature {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.hex(&mut [0; 40]))
+        f.write_str(&self.hex())
     }
 }
 
@@ -48,24 +50,23 @@ impl fmt::Debug for Signature {
 }
 
 impl Signature {
-    /// Writes the 40 digits into `buffer`: `Display` without the formatting machinery, for the
-    /// reply path.
-    pub(crate) fn hex<'b>(&self, buffer: &'b mut [u8; 40]) -> &'b str {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        for (pair, byte) in buffer.as_chunks_mut::<2>().0.iter_mut().zip(self.0) {
-            *pair = [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]];
-        }
-        std::str::from_utf8(buffer).unwrap_or_default()
+    /// The 40 digits.
+    pub(crate) fn hex(&self) -> Hex<40> {
+        Hex::of(&self.0)
     }
 }
 
-fn nibble(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        _ => None,
+/// The values of the digits. As likely letter as figure, they cannot be predicted, so that a table is several times as
+/// fast as comparisons.
+const NIBBLE: [Option<u8>; 256] = {
+    let mut table = [None; 256];
+    let mut value = 0;
+    while value < 16 {
+        table[b"0123456789abcdef"[value as usize] as usize] = Some(value);
+        value += 1;
     }
-}
+    table
+};
 
 /// Signs as WeChat does: the parts sorted byte by byte, concatenated, hashed. Up to four parts
 /// (Token, timestamp, nonce, ciphertext; all that WeChat ever signs) take no allocation.

@@ -8,6 +8,8 @@
 
 use std::borrow::Cow;
 
+use memchr::memchr_iter;
+
 use crate::cut;
 use crate::tree::{DEPTH_MAX, Guard, ParseError, Shape, Sink};
 
@@ -43,7 +45,7 @@ impl<'a, S: Sink<'a>> Scanner<'a, '_, S> {
         if let Some(rest) = self.rest.strip_prefix("<?xml")
             && rest.starts_with(|c: char| c.is_ascii_whitespace() || c == '?')
         {
-            self.rest = until(rest, "?")?.1;
+            self.rest = until(rest, "?").ok_or(ParseError::Unclosed)?.1;
         }
         Ok(())
     }
@@ -88,12 +90,12 @@ impl<'a, S: Sink<'a>> Scanner<'a, '_, S> {
     /// After `<!`.
     fn comment_or_cdata(&mut self) -> Result<(), ParseError> {
         if let Some(rest) = self.rest.strip_prefix("!--") {
-            self.rest = until(rest, "--")?.1;
+            self.rest = until(rest, "--").ok_or(ParseError::Unclosed)?.1;
             return Ok(());
         }
         match self.rest.strip_prefix("![CDATA[") {
             Some(rest) if self.depth > 0 => {
-                let (text, rest) = until(rest, "]]")?;
+                let (text, rest) = until(rest, "]]").ok_or(ParseError::Unclosed)?;
                 if !text.is_empty() {
                     self.sink.text(Cow::Borrowed(text));
                 }
@@ -212,12 +214,11 @@ impl<'a, S: Sink<'a>> Scanner<'a, '_, S> {
     }
 }
 
-/// Splits at `mark` and `>`, which must come. Looks for the `>`: it is rarer than what precedes it,
-/// and one character is found faster than three.
-fn until<'a>(text: &'a str, mark: &str) -> Result<(&'a str, &'a str), ParseError> {
-    text.match_indices('>')
-        .find_map(|(end, _)| Some((text[..end].strip_suffix(mark)?, &text[end + 1..])))
-        .ok_or(ParseError::Unclosed)
+/// What stands before and after the first `mark` with a `>` behind it. Looks for the `>`: it is rarer than what
+/// precedes it, and one character is found faster than three.
+pub(crate) fn until<'a>(text: &'a str, mark: &str) -> Option<(&'a str, &'a str)> {
+    memchr_iter(b'>', text.as_bytes())
+        .find_map(|end| Some((text[..end].strip_suffix(mark)?, &text[end + 1..])))
 }
 
 /// The bytes of names. All that is not ASCII may stand in one; XML's own tables make no difference

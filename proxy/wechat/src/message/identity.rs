@@ -5,6 +5,7 @@ use std::fmt;
 use sha2::{Digest, Sha256};
 
 use super::{Kind, Message};
+use crate::hex::Hex;
 
 /// The same for every delivery of one message and for no other message: half a SHA-256 over appid
 /// and the fields that WeChat says to tell messages apart by. Displayed as 32 hexadecimal digits,
@@ -12,9 +13,17 @@ use super::{Kind, Message};
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Identity([u8; 16]);
 
+impl Identity {
+    /// The `ce-id`.
+    #[must_use]
+    pub fn hex(&self) -> Hex<32> {
+        Hex::of(&self.0)
+    }
+}
+
 impl fmt::Display for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", u128::from_be_bytes(self.0))
+        f.write_str(&self.hex())
     }
 }
 

@@ -80,9 +80,15 @@ impl Kind {
 const TYPE_NAME_BYTES_MAX: usize = 64;
 
 impl Message<'_> {
-    /// What it is. WeChat writes `Event` where it should write `event`, so case does not count.
+    /// What it is.
     #[must_use]
-    pub fn kind(&self) -> Kind {
+    pub const fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// What it says it is. WeChat writes `Event` where it should write `event`, so case does not
+    /// count.
+    pub(super) fn named_kind(&self) -> Kind {
         match self.get("MsgType") {
             Some("") | None if self.get("InfoType").is_some() => Kind::Event,
             Some("") | None => Kind::Unknown,
@@ -98,14 +104,19 @@ impl Message<'_> {
     /// long is `unknown`.
     #[must_use]
     pub fn ce_type(&self) -> String {
-        let (family, name) = match (self.kind(), self.get("InfoType")) {
-            (Kind::Event, Some(info)) if self.event().is_none() => ("info", Some(info)),
-            (Kind::Event, _) => ("event", self.event()),
+        let (family, name) = match (self.kind, self.event()) {
+            (Kind::Event, None) => match self.get("InfoType") {
+                Some(info) => ("info", Some(info)),
+                None => ("event", None),
+            },
+            (Kind::Event, event) => ("event", event),
             _ => ("message", self.get("MsgType")),
         };
         let name = name
             .filter(|name| (1..=TYPE_NAME_BYTES_MAX).contains(&name.len()))
             .unwrap_or("unknown");
-        format!("com.weixin.{family}.{}", name.to_ascii_lowercase())
+        let mut ce_type = ["com.weixin.", family, ".", name].concat();
+        ce_type.make_ascii_lowercase();
+        ce_type
     }
 }

@@ -5,6 +5,7 @@
 //! an integer.
 
 use super::{Message, Shape, is_blank};
+use crate::hex::Hex;
 
 /// Elements that are lists by nature: always arrays, so that one entry does not look different from
 /// two.
@@ -115,27 +116,30 @@ fn string(text: &str, out: &mut Vec<u8>) {
 
 /// Escapes what JSON wants escaped, and copies the stretches between.
 pub(crate) fn escape(text: &str, out: &mut Vec<u8>) {
-    let bytes = text.as_bytes();
-    let mut start = 0;
-    for (index, byte) in bytes.iter().enumerate() {
-        if *byte >= b' ' && *byte != b'"' && *byte != b'\\' {
-            continue;
-        }
-        out.extend_from_slice(&bytes[start..index]);
-        start = index + 1;
-        match byte {
+    let mut rest = text.as_bytes();
+    // Few texts want it, and a fold without early exit becomes vector code.
+    if !rest.iter().fold(false, |any, byte| any | is_escaped(*byte)) {
+        return out.extend_from_slice(rest);
+    }
+    while let Some(end) = rest.iter().position(|byte| is_escaped(*byte)) {
+        out.extend_from_slice(&rest[..end]);
+        match rest[end] {
             b'"' => out.extend_from_slice(b"\\\""),
             b'\\' => out.extend_from_slice(b"\\\\"),
             b'\n' => out.extend_from_slice(b"\\n"),
             b'\r' => out.extend_from_slice(b"\\r"),
             b'\t' => out.extend_from_slice(b"\\t"),
-            _ => {
-                const DIGITS: &[u8; 16] = b"0123456789abcdef";
+            control => {
                 out.extend_from_slice(b"\\u00");
-                out.push(DIGITS[usize::from(byte >> 4)]);
-                out.push(DIGITS[usize::from(byte & 15)]);
+                out.extend_from_slice(Hex::<2>::of(&[control]).as_bytes());
             }
         }
+        rest = &rest[end + 1..];
     }
-    out.extend_from_slice(&bytes[start..]);
+    out.extend_from_slice(rest);
+}
+
+/// Control characters, `"` and `\`.
+fn is_escaped(byte: u8) -> bool {
+    (byte < b' ') | (byte == b'"') | (byte == b'\\')
 }
