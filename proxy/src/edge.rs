@@ -96,6 +96,11 @@ pub struct State {
 }
 
 impl State {
+    /// What it was made from.
+    pub fn config(&self) -> &Arc<Config> {
+        &self.config
+    }
+
     fn new(
         config: Config,
         before: Option<&State>,
@@ -294,7 +299,7 @@ impl Edge {
     pub fn tick(self: &Arc<Self>, before: &mut Summaries) {
         let state = self.state.load_full();
         if state.accounts.values().any(|account| account.credentials.is_some()) {
-            state.bases.probe();
+            state.bases.upkeep();
         }
         quota::upkeep(self, &state.budgets);
         let unwritten = state.budgets.unwritten();

@@ -38,9 +38,9 @@ pub struct Call<'a> {
 
 /// What WeChat answered.
 pub enum Answer {
-    /// It was short enough to look into.
+    /// It was short enough to look into. Its head as it goes on, and its body.
     Whole(ResponseHeader, Bytes),
-    /// Its head, what has come of its body, and where the rest comes from.
+    /// Its head as it goes on, what has come of its body, and where the rest comes from.
     Stream(ResponseHeader, Bytes, Connection),
 }
 
@@ -57,7 +57,7 @@ impl Call<'_> {
         record: &mut Record,
     ) -> Result<(Outcome, Answer), Stop> {
         let credentials = self.credentials()?;
-        let copy = self.edge.copies.begin(self.edge.config().api.replay_bytes);
+        let copy = self.edge.copies.begin(self.edge.state().config().api.replay_bytes);
         let mut body = Body::begin(session, copy).await?;
         let mut token = match self.credential {
             Credential::AccessToken => Some(self.token(credentials).await?),
@@ -125,18 +125,18 @@ impl Call<'_> {
     /// Path and query as they go to WeChat.
     fn target_with(&self, credentials: &Credentials, token: Option<&Value>) -> String {
         let appid = self.account.config.appid.as_str();
-        let secret = credentials.secret();
-        let inject = match (self.credential, token) {
-            (Credential::AccessToken, token) => {
-                Inject::AccessToken(token.map_or("", |token| token.secret().expose()))
+        match self.credential {
+            Credential::AccessToken => {
+                let token = token.map_or("", |token| token.secret().expose());
+                Inject::AccessToken(token).rewrite(self.target)
             }
-            (Credential::AppidAndSecret, _) => {
-                Inject::AppidAndSecret { appid, secret: secret.expose() }
+            Credential::AppidAndSecret => {
+                let secret = credentials.secret();
+                Inject::AppidAndSecret { appid, secret: secret.expose() }.rewrite(self.target)
             }
-            (Credential::Appid, _) => Inject::Appid(appid),
-            (Credential::AsSent, _) => Inject::AsSent,
-        };
-        inject.rewrite(self.target)
+            Credential::Appid => Inject::Appid(appid).rewrite(self.target),
+            Credential::AsSent => Inject::AsSent.rewrite(self.target),
+        }
     }
 
     /// One request and its answer.
@@ -162,24 +162,24 @@ impl Call<'_> {
             record.attempts += 1;
             answer = self.once(&mut connection, target, body, session).await;
         }
-        let head = answer?;
-        self.receive(connection, head).await
+        answer?;
+        self.receive(connection).await
     }
 
-    /// Sends the request on a connection and reads the head of its answer.
+    /// Sends the request on a connection and waits for the head of its answer.
     async fn once(
         &self,
         connection: &mut Connection,
         target: &str,
         body: &mut Body<'_>,
         session: &mut ServerSession,
-    ) -> Result<ResponseHeader, Stop> {
+    ) -> Result<(), Stop> {
         let mut request = head::request(session.req_header(), target).map_err(|_| unsendable())?;
         request
-            .insert_header(header::HOST, connection.base().host())
+            .insert_header(header::HOST, connection.base().host().clone())
             .map_err(|_| unsendable())?;
         let framed = match body.length() {
-            Some(length) => request.insert_header(header::CONTENT_LENGTH, length.to_string()),
+            Some(length) => request.insert_header(header::CONTENT_LENGTH, length),
             None if body.is_empty() => Ok(()),
             None => request.insert_header(header::TRANSFER_ENCODING, "chunked"),
         };
@@ -190,7 +190,7 @@ impl Call<'_> {
                 session.set_keepalive(None);
                 let said = tokio::time::timeout(limits::API_LAST_WORDS, connection.answer()).await;
                 match said {
-                    Ok(Ok(head)) => Ok(head),
+                    Ok(Ok(())) => Ok(()),
                     _ => Err(Stop::Failed(failure)),
                 }
             }
@@ -220,19 +220,17 @@ impl Call<'_> {
     }
 
     /// Reads what can be looked into; leaves the rest to be streamed.
-    async fn receive(
-        &self,
-        mut connection: Connection,
-        head: ResponseHeader,
-    ) -> Result<Answer, Stop> {
+    async fn receive(&self, mut connection: Connection) -> Result<Answer, Stop> {
+        let from = connection.head()?;
+        let head = head::answer(from).map_err(|_| Failure::Invalid)?;
         let mut read = BytesMut::new();
-        if !inspect::is_worth_reading(&head) {
+        if !inspect::is_worth_reading(from) {
             return Ok(Answer::Stream(head, read.freeze(), connection));
         }
         while let Some(chunk) = connection.chunk().await? {
             // Whole in one piece, as most are: no copy.
             if read.is_empty() && connection.is_done() && chunk.len() <= limits::API_INSPECT_BYTES {
-                self.edge.api_bases().release(connection).await;
+                connection.release().await;
                 return Ok(Answer::Whole(head, chunk));
             }
             read.extend_from_slice(&chunk);
@@ -240,7 +238,7 @@ impl Call<'_> {
                 return Ok(Answer::Stream(head, read.freeze(), connection));
             }
         }
-        self.edge.api_bases().release(connection).await;
+        connection.release().await;
         Ok(Answer::Whole(head, read.freeze()))
     }
 }

@@ -70,7 +70,7 @@ pub async fn handle(edge: &Arc<Edge>, session: &mut ServerSession, arrival: Arri
     };
     let written = match ended {
         Ok(Ended::Own(object)) => reply::object(session, &object).await,
-        Ok(Ended::Wechat(_, answer)) => reply::answer(edge, session, answer).await,
+        Ok(Ended::Wechat(_, answer)) => reply::answer(session, answer).await,
         Err(refusal) => {
             record.own_errcode = Some(refusal.errcode());
             reply::refuse(session, &refusal, &record.rid).await
@@ -127,7 +127,7 @@ async fn stages(
 
 /// Who may ask at all: no web page, by another site's script or by a name that was made to point here.
 fn admit(edge: &Edge, session: &ServerSession) -> Result<(), Refusal> {
-    let loopback = edge.config().listen.api.ip().is_loopback();
+    let loopback = edge.state().config().listen.api.ip().is_loopback();
     if let Some(reason) = origin::foreign(session, loopback) {
         return Err(Refusal::forbidden(reason));
     }

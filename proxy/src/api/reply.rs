@@ -3,15 +3,12 @@
 use super::forward::Answer;
 use super::outcome::Outcome;
 use super::refusal::{self, Refusal};
-use super::head;
-use crate::edge::Edge;
 use crate::limits;
 use bytes::Bytes;
-use http::{Method, Version, header};
+use http::{HeaderValue, Method, Version, header};
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
 use serde_json::Value;
-use std::sync::Arc;
 
 /// The caller is gone, or WeChat stopped in the middle of its answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,31 +62,22 @@ pub async fn object(session: &mut ServerSession, object: &Value) -> Result<(), B
 ///
 /// # Errors
 /// When one end does not go on; the connection to the caller then ends, so that it sees that something is missing.
-pub async fn answer(
-    edge: &Arc<Edge>,
-    session: &mut ServerSession,
-    answer: Answer,
-) -> Result<(), Broken> {
-    let (from, mut part, mut connection) = match answer {
-        Answer::Whole(from, body) if session.req_header().method != Method::HEAD => {
-            let head = head::answer(&from).map_err(|_| Broken::Wechat)?;
+pub async fn answer(session: &mut ServerSession, answer: Answer) -> Result<(), Broken> {
+    let (mut head, mut part, mut connection) = match answer {
+        Answer::Whole(head, body) if session.req_header().method != Method::HEAD => {
             return whole(session, head, body).await;
         }
-        Answer::Whole(from, body) => (from, body, None),
-        Answer::Stream(from, part, connection) => (from, part, Some(connection)),
+        Answer::Whole(head, body) => (head, body, None),
+        Answer::Stream(head, part, connection) => (head, part, Some(connection)),
     };
-    let mut head = head::answer(&from).map_err(|_| Broken::Wechat)?;
-    let framed = match from.headers.get(header::CONTENT_LENGTH) {
-        Some(length) => head.insert_header(header::CONTENT_LENGTH, length),
-        None if session.req_header().version == Version::HTTP_11 => {
-            head.insert_header(header::TRANSFER_ENCODING, "chunked")
-        }
-        None => {
+    if !head.headers.contains_key(header::CONTENT_LENGTH) {
+        if session.req_header().version == Version::HTTP_11 {
+            let chunked = HeaderValue::from_static("chunked");
+            head.insert_header(header::TRANSFER_ENCODING, chunked).map_err(|_| Broken::Wechat)?;
+        } else {
             session.set_keepalive(None);
-            Ok(())
         }
-    };
-    framed.map_err(|_| Broken::Wechat)?;
+    }
     session.set_write_timeout(Some(limits::API_WRITE_TIMEOUT));
     session.write_response_header(Box::new(head)).await.map_err(|_| Broken::Caller)?;
     loop {
@@ -109,7 +97,7 @@ pub async fn answer(
         };
     }
     if let Some(connection) = connection {
-        edge.api_bases().release(connection).await;
+        connection.release().await;
     }
     session.write_response_body(Bytes::new(), true).await.map_err(|_| Broken::Caller)
 }

@@ -3,14 +3,18 @@
 use super::connection::Connection;
 use super::egress::{Proxy, Tunnel};
 use super::failure::Failure;
+use super::gathered::Gathered;
 use super::health::Health;
+use super::kept::Kept;
 use crate::callback::unix_now_s;
 use crate::limits;
 use crate::upstream::Name;
 use arc_swap::ArcSwap;
+use http::HeaderValue;
 use pingora::ErrorType;
 use pingora::connectors::TransportConnector;
-use pingora::upstreams::peer::{HttpPeer, Peer};
+use pingora::protocols::Stream;
+use pingora::upstreams::peer::HttpPeer;
 use prometheus::IntGauge;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -22,15 +26,14 @@ use url::{Position, Url};
 #[derive(Debug)]
 pub struct Base {
     origin: String,
-    host: String,
-    /// Sets the connections of two bases apart that share an address, as all do behind an egress proxy.
-    place: u64,
+    host: HeaderValue,
     tls: bool,
     server_name: String,
     /// Where to connect: the base, or the egress proxy.
     name: Arc<Name>,
     tunnel: Option<Arc<Tunnel>>,
     peers: ArcSwap<Peers>,
+    kept: Kept,
     health: Mutex<(Health, Instant)>,
     up: AtomicBool,
     since: AtomicI64,
@@ -41,12 +44,11 @@ pub struct Base {
 #[derive(Debug, Default)]
 struct Peers {
     addresses: Arc<Vec<SocketAddr>>,
-    peers: Vec<Arc<HttpPeer>>,
+    peers: Vec<HttpPeer>,
 }
 
 impl Base {
     pub(super) fn new(
-        place: usize,
         url: &Url,
         proxy: Option<&Arc<Proxy>>,
         gauge: IntGauge,
@@ -56,13 +58,14 @@ impl Base {
         gauge.set(1);
         Ok(Base {
             origin: url.origin().ascii_serialization(),
-            host: url[Position::BeforeHost..Position::AfterPort].to_owned(),
-            place: place as u64,
+            host: HeaderValue::try_from(&url[Position::BeforeHost..Position::AfterPort])
+                .map_err(|_| Failure::Dns)?,
             tls: url.scheme() == "https",
             server_name: host.trim_matches(['[', ']']).to_owned(),
             name: proxy.map_or_else(|| Arc::new(Name::new(host, port)), |proxy| proxy.name.clone()),
             tunnel: proxy.map(|proxy| Arc::new(Tunnel::new(proxy, host, port))),
             peers: ArcSwap::default(),
+            kept: Kept::default(),
             health: Mutex::new((Health::default(), Instant::now())),
             up: AtomicBool::new(true),
             since: AtomicI64::new(unix_now_s()),
@@ -76,7 +79,7 @@ impl Base {
     }
 
     /// The `Host` header.
-    pub fn host(&self) -> &str {
+    pub fn host(&self) -> &HeaderValue {
         &self.host
     }
 
@@ -113,17 +116,19 @@ impl Base {
     }
 
     /// A kept connection, if there is one that is still open.
-    pub(super) async fn kept(
-        base: &Arc<Base>,
-        connector: &TransportConnector,
-    ) -> Option<Connection> {
-        let peers = base.peers.load();
-        for peer in &peers.peers {
-            if let Some(stream) = connector.reused_stream(&**peer).await {
-                return Some(Connection::new(stream, base.clone(), peer.clone(), true));
-            }
-        }
-        None
+    pub(super) fn kept(base: &Arc<Base>) -> Option<Connection> {
+        let (stream, address) = base.kept.take()?;
+        Some(Connection::new(stream, base.clone(), address, true))
+    }
+
+    /// Keeps a connection whose exchange is complete.
+    pub(super) fn keep(&self, stream: Stream, address: SocketAddr) {
+        self.kept.put(stream, address);
+    }
+
+    /// Closes kept connections that are of no use any more. Called once a second.
+    pub(super) fn sweep(&self) {
+        self.kept.sweep(&self.peers.load().addresses);
     }
 
     /// A new connection; TCP, the egress proxy and TLS within the time for connecting. The addresses share it, so that
@@ -136,10 +141,11 @@ impl Base {
         let share = limits::API_CONNECT_TIMEOUT / u32::try_from(peers.peers.len()).unwrap_or(1).max(1);
         let share = share.max(limits::CONNECT_SHARE);
         let mut failure = Failure::Dns;
-        for peer in &peers.peers {
-            match tokio::time::timeout(share, connector.new_stream(&**peer)).await {
+        for (peer, address) in peers.peers.iter().zip(peers.addresses.iter()) {
+            match tokio::time::timeout(share, connector.new_stream(peer)).await {
                 Ok(Ok(stream)) => {
-                    return Ok(Connection::new(stream, base.clone(), peer.clone(), false));
+                    let stream = Box::new(Gathered::new(stream));
+                    return Ok(Connection::new(stream, base.clone(), *address, false));
                 }
                 Ok(Err(error)) => failure = reason(error.etype()),
                 Err(_elapsed) => failure = Failure::ConnectTimeout,
@@ -158,9 +164,8 @@ impl Base {
         let peer = |address: &SocketAddr| {
             #[expect(clippy::disallowed_methods, reason = "there is no name to resolve")]
             let mut peer = HttpPeer::new(*address, self.tls, self.server_name.clone());
-            peer.group_key = self.place;
             peer.options.custom_l4 = self.tunnel.clone().map(|tunnel| tunnel as _);
-            Arc::new(peer)
+            peer
         };
         let peers =
             Arc::new(Peers { peers: addresses.iter().map(peer).collect(), addresses });
@@ -177,12 +182,5 @@ fn reason(error: &ErrorType) -> Failure {
         }
         ErrorType::ConnectProxyFailure => Failure::Proxy,
         _ => Failure::Connect,
-    }
-}
-
-impl Base {
-    /// The key of its kept connections.
-    pub(super) fn pool_key(peer: &HttpPeer) -> u64 {
-        peer.reuse_hash()
     }
 }

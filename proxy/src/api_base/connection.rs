@@ -5,19 +5,18 @@ use super::base::Base;
 use super::failure::Failure;
 use crate::limits;
 use bytes::Bytes;
-use pingora::connectors::TransportConnector;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::Stream;
 use pingora::protocols::http::v1::client::HttpSession;
-use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// A connection to a base, for one exchange.
 pub struct Connection {
     session: HttpSession,
     base: Arc<Base>,
-    peer: Arc<HttpPeer>,
+    address: SocketAddr,
     reused: bool,
 }
 
@@ -31,13 +30,13 @@ impl Connection {
     pub(super) fn new(
         stream: Stream,
         base: Arc<Base>,
-        peer: Arc<HttpPeer>,
+        address: SocketAddr,
         reused: bool,
     ) -> Connection {
-        let mut session = HttpSession::new_with_options(stream, &*peer);
+        let mut session = HttpSession::new(stream);
         session.read_timeout = Some(limits::API_READ_TIMEOUT);
         session.write_timeout = Some(limits::API_WRITE_TIMEOUT);
-        Connection { session, base, peer, reused }
+        Connection { session, base, address, reused }
     }
 
     /// Whose it is.
@@ -82,20 +81,28 @@ impl Connection {
         }
     }
 
-    /// The head of the answer, without those that come before the real one.
+    /// Waits for the head of the answer; those that come before the real one are passed over.
     ///
     /// # Errors
     /// When there is none in time, or it is no HTTP.
-    pub async fn answer(&mut self) -> Result<ResponseHeader, Failure> {
+    pub async fn answer(&mut self) -> Result<(), Failure> {
         self.session.read_timeout = Some(limits::API_ANSWER_TIMEOUT);
         for _interim in 0..limits::API_INTERIM_ANSWERS {
-            let head = self.session.read_resp_header_parts().await.map_err(|e| reason(&e))?;
-            if !head.status.is_informational() {
+            self.session.read_response().await.map_err(|e| reason(&e))?;
+            if !self.head()?.status.is_informational() {
                 self.session.read_timeout = Some(limits::API_READ_TIMEOUT);
-                return Ok(*head);
+                return Ok(());
             }
         }
         Err(Failure::Invalid)
+    }
+
+    /// The head of the answer, once it was waited for.
+    ///
+    /// # Errors
+    /// When it was not.
+    pub fn head(&self) -> Result<&ResponseHeader, Failure> {
+        self.session.resp_header().ok_or(Failure::Invalid)
     }
 
     /// The next part of the answer's body; `None` at its end.
@@ -112,10 +119,10 @@ impl Connection {
     }
 
     /// Keeps the connection for the next exchange if this one is complete; closes it if not.
-    pub(super) async fn release(mut self, connector: &TransportConnector) {
+    pub async fn release(mut self) {
         self.session.respect_keepalive();
         if let Some(stream) = self.session.reuse().await {
-            connector.release_stream(stream, Base::pool_key(&self.peer), Some(limits::API_IDLE));
+            self.base.keep(stream, self.address);
         }
     }
 }

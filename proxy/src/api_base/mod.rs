@@ -8,7 +8,9 @@ mod call;
 mod connection;
 mod egress;
 mod failure;
+mod gathered;
 mod health;
+mod kept;
 
 pub use base::Base;
 pub use call::Call;
@@ -17,7 +19,6 @@ pub use failure::Failure;
 
 use crate::config;
 use crate::events::Events;
-use crate::limits;
 use crate::metrics::Metrics;
 use pingora::connectors::{ConnectorOptions, TransportConnector};
 use serde_json::json;
@@ -48,10 +49,11 @@ impl ApiBases {
         events: Arc<Events>,
     ) -> Result<ApiBases, Failure> {
         let proxy = config.proxy.as_ref().map(egress::Proxy::new).transpose()?.map(Arc::new);
-        let bases = config.api_base.iter().enumerate().map(|(place, url)| {
-            Base::new(place, url, proxy.as_ref(), metrics.api_base_up(url)).map(Arc::new)
+        let bases = config.api_base.iter().map(|url| {
+            Base::new(url, proxy.as_ref(), metrics.api_base_up(url)).map(Arc::new)
         });
-        let mut options = ConnectorOptions::new(limits::API_IDLE_CONNECTIONS);
+        // Bases keep their connections themselves, without a task and a timer for each; its own pool stays empty.
+        let mut options = ConnectorOptions::new(1);
         options.ca_file = config.ca_file.as_ref().map(|file| file.display().to_string());
         Ok(ApiBases {
             bases: bases.collect::<Result<_, Failure>>()?,
@@ -70,7 +72,7 @@ impl ApiBases {
     /// # Errors
     /// Why the last one did not.
     pub async fn connect(&self) -> Result<Connection, Failure> {
-        if let Some(connection) = self.kept().await {
+        if let Some(connection) = self.kept() {
             return Ok(connection);
         }
         let mut failure = Failure::Connect;
@@ -86,9 +88,9 @@ impl ApiBases {
     }
 
     /// A kept connection to the first healthy base, if there is one.
-    async fn kept(&self) -> Option<Connection> {
+    fn kept(&self) -> Option<Connection> {
         let base = self.bases.iter().find(|base| base.is_up())?;
-        Base::kept(base, &self.connector).await
+        Base::kept(base)
     }
 
     /// A new connection to this base.
@@ -101,13 +103,9 @@ impl ApiBases {
         connected
     }
 
-    /// Gives a connection back whose exchange is complete.
-    pub async fn release(&self, connection: Connection) {
-        connection.release(&self.connector).await;
-    }
-
-    /// Looks at every base that nobody looked at for a while. Called once a second.
-    pub fn probe(self: &Arc<Self>) {
+    /// Looks at every base that nobody looked at for a while, and after the kept connections. Called once a second.
+    pub fn upkeep(self: &Arc<Self>) {
+        self.bases.iter().for_each(|base| base.sweep());
         for base in self.bases.iter().filter(|base| base.is_due(Instant::now())) {
             let (bases, base) = (self.clone(), base.clone());
             // Its result is noted; the connection is closed.
