@@ -99,6 +99,8 @@ pub const API_IN_FLIGHT: usize = 4_096;
 pub const API_CALL_TIMEOUT: Duration = Duration::from_secs(15 * 60);
 /// The copy of one request body that is kept for a repetition, in bytes; `api.replay_bytes` bounds all together.
 pub const API_COPY_BYTES: u64 = 12 * 1024 * 1024;
+/// Smaller parts of a body are gathered in its copy.
+pub const API_COPY_BLOCK_BYTES: usize = 16 * 1024;
 /// Answers of WeChat up to this size are looked into for an errcode.
 pub const API_INSPECT_BYTES: usize = 64 * 1024;
 /// Repetitions of a call that only reads and that WeChat was too busy for.

@@ -31,7 +31,7 @@ pub(super) async fn callback_check(account: &Account, body: &[u8]) -> Done {
         [] => json!({"action": "all", "check_operator": "DEFAULT"}),
         body => serde_json::from_slice(body).map_err(|_| "the body is no JSON")?,
     };
-    let ask = Ask { path: "/cgi-bin/callback/check", body: Some(body), repeatable: true };
+    let ask = Ask { path: "/cgi-bin/callback/check", body: Some(body), repeatable: false };
     credentials(account)?.ask(&ask).await.map_err(|error| error.to_string())
 }
 

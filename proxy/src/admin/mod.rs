@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 use tokio::sync::watch;
 use wxedge_wechat::signature::sign;
 
@@ -152,16 +153,18 @@ impl Admin {
         what: ForAccount,
         session: &mut ServerSession,
     ) -> Response {
+        let by = Instant::now() + limits::REQUEST_TIMEOUT;
         let done = match what {
             ForAccount::Verification => Ok(verification(account)),
             ForAccount::CallbackIps => Ok(actions::callback_ips(account)),
             ForAccount::TokenRefresh => actions::refresh(account).await,
             ForAccount::ClearQuota => actions::clear_quota(&self.edge, account).await,
-            ForAccount::CallbackCheck => match body::small(session, limits::ADMIN_BODY_BYTES).await
-            {
-                Ok(body) => actions::callback_check(account, &body).await,
-                Err(_) => return object(400, &json!({"error": "the body did not come"})),
-            },
+            ForAccount::CallbackCheck => {
+                match body::small(session, limits::ADMIN_BODY_BYTES, by).await {
+                    Ok(body) => actions::callback_check(account, &body).await,
+                    Err(_) => return object(400, &json!({"error": "the body did not come"})),
+                }
+            }
         };
         match done {
             Ok(done) => object(200, &done),

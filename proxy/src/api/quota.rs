@@ -34,7 +34,7 @@ pub fn upkeep(edge: &Edge, budgets: &Budgets) {
 
 async fn learn(credentials: Arc<Credentials>, key: Key, count: Arc<Count>) {
     let path = "/cgi-bin/openapi/quota/get";
-    let ask = Ask { path, body: Some(json!({"cgi_path": key.api})), repeatable: true };
+    let ask = Ask { path, body: Some(json!({"cgi_path": key.api})), repeatable: false };
     match credentials.ask(&ask).await {
         Ok(answer) => {
             if let Some(limit) = answer["quota"]["daily_limit"].as_u64().filter(|limit| *limit > 0)

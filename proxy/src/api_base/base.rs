@@ -7,11 +7,11 @@ use super::health::Health;
 use crate::callback::unix_now_s;
 use crate::limits;
 use crate::upstream::Name;
+use http::HeaderValue;
 use pingora::protocols::Stream;
 use pingora::protocols::l4::stream::Stream as L4Stream;
 use pingora::protocols::tls::client::handshake;
 use prometheus::IntGauge;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,7 +25,7 @@ use url::{Position, Url};
 /// One of WeChat's servers.
 pub struct Base {
     origin: String,
-    host: String,
+    host: HeaderValue,
     server_name: String,
     /// Nothing with http.
     tls: Option<TlsConnector>,
@@ -58,7 +58,8 @@ impl Base {
         gauge.set(1);
         Ok(Base {
             origin: url.origin().ascii_serialization(),
-            host: url[Position::BeforeHost..Position::AfterPort].to_owned(),
+            host: HeaderValue::from_str(&url[Position::BeforeHost..Position::AfterPort])
+                .map_err(|_| Failure::Dns)?,
             tls: (url.scheme() == "https").then(|| tls.clone()),
             server_name: host.trim_matches(['[', ']']).to_owned(),
             name: proxy.map_or_else(|| Arc::new(Name::new(host, port)), |proxy| proxy.name.clone()),
@@ -77,7 +78,7 @@ impl Base {
     }
 
     /// The `Host` header.
-    pub fn host(&self) -> &str {
+    pub fn host(&self) -> &HeaderValue {
         &self.host
     }
 
@@ -140,15 +141,27 @@ impl Base {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A new connection; TCP, the egress proxy and TLS within the time for connecting. The addresses share it, so that
-    /// one that is silent leaves some to the next.
+    /// A new connection; TCP, the egress proxy and TLS within the time for connecting. The addresses share it for TCP, so
+    /// that one that is silent leaves some to the next.
     pub(super) async fn fresh(self: &Arc<Self>) -> Result<Connection, Failure> {
         let addresses = self.name.addresses().await?;
         let count = u32::try_from(addresses.len()).unwrap_or(u32::MAX).max(1);
         let share = (limits::API_CONNECT_TIMEOUT / count).max(limits::CONNECT_SHARE);
+        let by = tokio::time::Instant::now() + limits::API_CONNECT_TIMEOUT;
         let mut failure = Failure::Dns;
         for address in addresses.iter() {
-            match tokio::time::timeout(share, self.open(*address)).await {
+            let stream = match tokio::time::timeout(share, TcpStream::connect(address)).await {
+                Ok(Ok(stream)) => stream,
+                Ok(Err(_)) => {
+                    failure = Failure::Connect;
+                    continue;
+                }
+                Err(_elapsed) => {
+                    failure = Failure::ConnectTimeout;
+                    continue;
+                }
+            };
+            match tokio::time::timeout_at(by, self.open(stream)).await {
                 Ok(Ok(stream)) => return Ok(Connection::new(stream, self.clone(), false)),
                 Ok(Err(error)) => failure = error,
                 Err(_elapsed) => failure = Failure::ConnectTimeout,
@@ -159,10 +172,8 @@ impl Base {
         Err(failure)
     }
 
-    async fn open(&self, address: SocketAddr) -> Result<Stream, Failure> {
-        let stream = TcpStream::connect(address).await;
-        let connected = stream.and_then(|stream| stream.set_nodelay(true).map(|()| stream));
-        let mut stream = connected.map_err(|_| Failure::Connect)?;
+    async fn open(&self, mut stream: TcpStream) -> Result<Stream, Failure> {
+        stream.set_nodelay(true).map_err(|_| Failure::Connect)?;
         if let Some(tunnel) = &self.tunnel {
             tunnel.open(&mut stream).await.map_err(|_| Failure::Proxy)?;
         }

@@ -8,6 +8,7 @@ mod call;
 mod connection;
 mod egress;
 mod failure;
+mod gathered;
 mod health;
 
 pub use base::Base;

@@ -8,7 +8,7 @@ use rustls::RootCertStore;
 use url::Url;
 
 use super::section::Section;
-use super::value::{http_url, path, server_base};
+use super::value::{http_proxy, path, server_base};
 use super::{shown, tls};
 
 /// How the edge reaches WeChat's API.
@@ -84,7 +84,7 @@ impl Wechat {
         if let Some(Err(message)) = ca_file.as_deref().map(tls::authorities) {
             at.issue("ca_file", message);
         }
-        let proxy = optional(at, "proxy").and_then(|key| at.parsed(key, http_url));
+        let proxy = optional(at, "proxy").and_then(|key| at.parsed(key, http_proxy));
         Wechat { api_base, ca_file, proxy }
     }
 }
