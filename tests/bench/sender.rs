@@ -181,4 +181,3 @@ pub(crate) fn right(is_right: bool, answer: &[u8]) -> Result<()> {
     }
     Err(format!("not the right answer: {}", String::from_utf8_lossy(answer)).into())
 }
-
