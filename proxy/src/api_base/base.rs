@@ -123,12 +123,12 @@ impl Base {
 
     /// Keeps a connection whose exchange is complete.
     pub(super) fn keep(&self, stream: Stream, address: SocketAddr) {
-        self.kept.put(stream, address);
+        self.kept.put(stream, address, Instant::now());
     }
 
     /// Closes kept connections that are of no use any more. Called once a second.
     pub(super) fn sweep(&self) {
-        self.kept.sweep(&self.peers.load().addresses);
+        self.kept.sweep(&self.peers.load().addresses, Instant::now());
     }
 
     /// A new connection; TCP, the egress proxy and TLS within the time for connecting. The addresses share it, so that
@@ -138,7 +138,8 @@ impl Base {
         connector: &TransportConnector,
     ) -> Result<Connection, Failure> {
         let peers = base.peers().await?;
-        let share = limits::API_CONNECT_TIMEOUT / u32::try_from(peers.peers.len()).unwrap_or(1).max(1);
+        let share =
+            limits::API_CONNECT_TIMEOUT / u32::try_from(peers.peers.len()).unwrap_or(1).max(1);
         let share = share.max(limits::CONNECT_SHARE);
         let mut failure = Failure::Dns;
         for (peer, address) in peers.peers.iter().zip(peers.addresses.iter()) {
@@ -167,8 +168,7 @@ impl Base {
             peer.options.custom_l4 = self.tunnel.clone().map(|tunnel| tunnel as _);
             peer
         };
-        let peers =
-            Arc::new(Peers { peers: addresses.iter().map(peer).collect(), addresses });
+        let peers = Arc::new(Peers { peers: addresses.iter().map(peer).collect(), addresses });
         self.peers.store(peers.clone());
         Ok(peers)
     }

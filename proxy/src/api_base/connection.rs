@@ -14,7 +14,8 @@ use std::sync::Arc;
 
 /// A connection to a base, for one exchange.
 pub struct Connection {
-    session: HttpSession,
+    /// Boxed: it is large, and handed on from stage to stage.
+    session: Box<HttpSession>,
     base: Arc<Base>,
     address: SocketAddr,
     reused: bool,
@@ -33,7 +34,7 @@ impl Connection {
         address: SocketAddr,
         reused: bool,
     ) -> Connection {
-        let mut session = HttpSession::new(stream);
+        let mut session = Box::new(HttpSession::new(stream));
         session.read_timeout = Some(limits::API_READ_TIMEOUT);
         session.write_timeout = Some(limits::API_WRITE_TIMEOUT);
         Connection { session, base, address, reused }
