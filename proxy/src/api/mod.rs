@@ -70,7 +70,7 @@ pub async fn handle(edge: &Arc<Edge>, session: &mut ServerSession, arrival: Arri
     };
     let written = match ended {
         Ok(Ended::Own(object)) => reply::object(session, &object).await,
-        Ok(Ended::Wechat(_, answer)) => reply::answer(session, answer).await,
+        Ok(Ended::Wechat(_, answer)) => reply::answer(session, *answer).await,
         Err(refusal) => {
             record.own_errcode = Some(refusal.errcode());
             reply::refuse(session, &refusal, &record.rid).await
@@ -122,7 +122,7 @@ async fn stages(
     spend(edge, &caller, &account.config.name, path.as_str())?;
     let call = forward::Call { edge, account: &account, credential, target: &target, path: &path };
     let (outcome, answer) = call.forward(session, record).await?;
-    Ok(Ended::Wechat(outcome, answer))
+    Ok(Ended::Wechat(outcome, Box::new(answer)))
 }
 
 /// Who may ask at all: no web page, by another site's script or by a name that was made to point here.
@@ -162,7 +162,7 @@ pub enum Ended {
     /// With what the edge itself knows.
     Own(Value),
     /// With what WeChat says.
-    Wechat(Outcome, Answer),
+    Wechat(Outcome, Box<Answer>),
 }
 
 crate::opaque!(Ended);
