@@ -76,7 +76,7 @@ pub const API_INTERIM_ANSWERS: usize = 8;
 pub const API_OWN_CALL_TIMEOUT: Duration = Duration::from_secs(10);
 /// The answer to a call of the edge's own, in bytes.
 pub const API_OWN_ANSWER_BYTES: usize = 256 * 1024;
-/// Kept connections to WeChat.
+/// Kept connections to one of WeChat's servers.
 pub const API_IDLE_CONNECTIONS: usize = 256;
 /// A kept connection is closed after this long; short, so that WeChat rarely closes it first.
 pub const API_IDLE: Duration = Duration::from_secs(15);

@@ -81,14 +81,14 @@ impl Options {
         let path = take("path")?;
         let client = take("key")?;
         let mut callbacks = |kind| {
-            Ok::<_, Box<dyn Error>>(Sender::Callbacks(Callbacks {
+            Ok::<_, Box<dyn Error>>(Sender::Callbacks(Box::new(Callbacks {
                 kind,
                 path: path.clone(),
                 host: target.clone(),
                 token: take("token")?,
                 key: AesKey::parse(&take("aes-key")?)?,
                 appid: take("appid")?,
-            }))
+            })))
         };
         let sender = match kind.as_str() {
             "safe" => callbacks(Kind::Safe)?,

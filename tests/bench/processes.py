@@ -18,10 +18,15 @@ RELEASE = TARGET / "release"
 SERVER_CORE, LOAD_CORE = 0, 1
 
 
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
+def free_port(given=set()) -> int:
+    """A port that nobody has, and that was not given before: who got it may not listen yet."""
+    while True:
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            port = listener.getsockname()[1]
+        if port not in given:
+            given.add(port)
+            return port
 
 
 def pinned(core: int):

@@ -20,7 +20,7 @@ const BOUNDARY: &str = "----bench-f4c1b1e0";
 /// Makes requests.
 pub(crate) enum Sender {
     /// Plays WeChat: every callback is new.
-    Callbacks(Callbacks),
+    Callbacks(Box<Callbacks>),
     /// Plays an app that calls WeChat: the same call again and again.
     Calls(Calls),
 }

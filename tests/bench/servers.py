@@ -103,7 +103,7 @@ def callback_edge(stack: contextlib.ExitStack, app_port: int, held_port: int) ->
     return port, wxedge(stack, {"callback": port}, config)
 
 
-def api_edge(stack: contextlib.ExitStack, wechat_port: int, key: str = "") -> "tuple[int, subprocess.Popen]":
+def api_edge(stack: contextlib.ExitStack, wechat_port: int, key: str = "", more: str = "") -> "tuple[int, subprocess.Popen]":
     client = f"""
         [clients.bench]
         key = "{key}"
@@ -120,7 +120,8 @@ def api_edge(stack: contextlib.ExitStack, wechat_port: int, key: str = "") -> "t
         encoding_aes_keys = ["{AES_KEY}"]
         secret = "0123456789abcdef0123456789abcdef"
         upstream.url = "builtin:echo"
-        {client if key else ''}""")
+        {client if key else ''}
+        {more}""")
 
 
 def never_answers(stack: contextlib.ExitStack) -> int:

@@ -129,7 +129,7 @@ async fn answer(
     let mut place = None;
     let (outcome, written) = match stages(edge, session, arrival, record, &mut place).await {
         Ok(Ended::Own(object)) => (Outcome::Cached, reply::object(session, &object).await),
-        Ok(Ended::Wechat(outcome, answer)) => (outcome, reply::answer(session, answer).await),
+        Ok(Ended::Wechat(outcome, answer)) => (outcome, reply::answer(session, *answer).await),
         Err(Stop::Refused(refusal)) => return refuse(session, record, &refusal).await,
         Err(Stop::Failed(failure)) => {
             return refuse(session, record, &Refusal::bad_gateway(failure.to_string())).await;
@@ -199,7 +199,7 @@ async fn stages<'e>(
         budget: budget.map(|count| Spending { count, client: caller.name() }),
     };
     let (outcome, answer) = call.forward(session, record).await?;
-    Ok(Ended::Wechat(outcome, answer))
+    Ok(Ended::Wechat(outcome, Box::new(answer)))
 }
 
 /// Only what WeChat's APIs have use for.
@@ -220,7 +220,7 @@ pub enum Ended {
     /// With what the edge itself knows.
     Own(Value),
     /// With what WeChat says.
-    Wechat(Outcome, Answer),
+    Wechat(Outcome, Box<Answer>),
 }
 
 crate::opaque!(Ended);

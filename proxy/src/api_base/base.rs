@@ -3,7 +3,9 @@
 use super::connection::Connection;
 use super::egress::{Proxy, Tunnel};
 use super::failure::Failure;
+use super::gathered::Gathered;
 use super::health::Health;
+use super::kept::Kept;
 use crate::callback::unix_now_s;
 use crate::limits;
 use crate::upstream::Name;
@@ -12,12 +14,10 @@ use pingora::protocols::Stream;
 use pingora::protocols::l4::stream::Stream as L4Stream;
 use pingora::protocols::tls::client::handshake;
 use prometheus::IntGauge;
-use std::pin::Pin;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Waker};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
-use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use url::{Position, Url};
@@ -32,8 +32,7 @@ pub struct Base {
     /// Where to connect: the base, or the egress proxy.
     name: Arc<Name>,
     tunnel: Option<Tunnel>,
-    /// Kept connections and since when they are idle. Last in, first out: the least used ones are closed.
-    idle: Mutex<Vec<(Stream, Instant)>>,
+    kept: Kept,
     health: Mutex<(Health, Instant)>,
     up: AtomicBool,
     since: AtomicI64,
@@ -64,7 +63,7 @@ impl Base {
             server_name: host.trim_matches(['[', ']']).to_owned(),
             name: proxy.map_or_else(|| Arc::new(Name::new(host, port)), |proxy| proxy.name.clone()),
             tunnel: proxy.map(|proxy| Tunnel::new(proxy, host, port)),
-            idle: Mutex::default(),
+            kept: Kept::default(),
             health: Mutex::new((Health::default(), Instant::now())),
             up: AtomicBool::new(true),
             since: AtomicI64::new(unix_now_s()),
@@ -116,29 +115,20 @@ impl Base {
 
     /// A kept connection, if there is one that is still open.
     pub(super) fn kept(self: &Arc<Self>) -> Option<Connection> {
-        loop {
-            let (mut stream, _) = self.idle().pop()?;
-            if is_open(&mut stream) {
-                return Some(Connection::new(stream, self.clone(), true));
-            }
+        let (stream, address) = self.kept.take()?;
+        Some(Connection::new(stream, self.clone(), address, true))
+    }
+
+    /// Keeps a connection whose exchange is complete.
+    pub(super) fn keep(&self, stream: Stream, address: SocketAddr) {
+        self.kept.put(stream, address, Instant::now());
+    }
+
+    /// Closes kept connections that are of no use any more. Called once a second.
+    pub(super) fn sweep(&self) {
+        if let Some(addresses) = self.name.known() {
+            self.kept.sweep(&addresses, Instant::now());
         }
-    }
-
-    /// Keeps a connection for the next exchange.
-    pub(super) fn keep(&self, stream: Stream) {
-        let mut idle = self.idle();
-        if idle.len() < limits::API_IDLE_CONNECTIONS {
-            idle.push((stream, Instant::now()));
-        }
-    }
-
-    /// Closes connections that have been idle for too long.
-    pub(super) fn reap(&self) {
-        self.idle().retain(|(_, since)| since.elapsed() < limits::API_IDLE);
-    }
-
-    fn idle(&self) -> MutexGuard<'_, Vec<(Stream, Instant)>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A new connection; TCP, the egress proxy and TLS within the time for connecting. The addresses share it for TCP, so
@@ -162,7 +152,9 @@ impl Base {
                 }
             };
             match tokio::time::timeout_at(by, self.open(stream)).await {
-                Ok(Ok(stream)) => return Ok(Connection::new(stream, self.clone(), false)),
+                Ok(Ok(stream)) => {
+                    return Ok(Connection::new(stream, self.clone(), *address, false));
+                }
                 Ok(Err(error)) => failure = error,
                 Err(_elapsed) => failure = Failure::ConnectTimeout,
             }
@@ -178,17 +170,10 @@ impl Base {
             tunnel.open(&mut stream).await.map_err(|_| Failure::Proxy)?;
         }
         let stream = L4Stream::from(stream);
-        let Some(tls) = &self.tls else { return Ok(Box::new(stream)) };
+        let Some(tls) = &self.tls else { return Ok(Box::new(Gathered::new(Box::new(stream)))) };
         match handshake(tls, &self.server_name, stream).await {
-            Ok(stream) => Ok(Box::new(stream)),
+            Ok(stream) => Ok(Box::new(Gathered::new(Box::new(stream)))),
             Err(_) => Err(Failure::Tls),
         }
     }
-}
-
-/// Whether WeChat has left a connection open, and said nothing unasked.
-fn is_open(stream: &mut Stream) -> bool {
-    let mut byte = [0];
-    let mut nobody = Context::from_waker(Waker::noop());
-    Pin::new(stream).poll_read(&mut nobody, &mut ReadBuf::new(&mut byte)).is_pending()
 }

@@ -3,19 +3,21 @@
 
 use super::base::Base;
 use super::failure::Failure;
-use super::gathered::Gathered;
 use crate::limits;
 use bytes::Bytes;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::Stream;
 use pingora::protocols::http::v1::client::HttpSession;
 use pingora::{Error, ErrorType};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// A connection to a base, for one exchange.
 pub struct Connection {
-    session: HttpSession,
+    /// Boxed: it is large, and handed on from stage to stage.
+    session: Box<HttpSession>,
     base: Arc<Base>,
+    address: SocketAddr,
     reused: bool,
     /// The whole request went out.
     sent: bool,
@@ -28,11 +30,16 @@ impl std::fmt::Debug for Connection {
 }
 
 impl Connection {
-    pub(super) fn new(stream: Stream, base: Arc<Base>, reused: bool) -> Connection {
-        let mut session = HttpSession::new(Box::new(Gathered::new(stream)));
+    pub(super) fn new(
+        stream: Stream,
+        base: Arc<Base>,
+        address: SocketAddr,
+        reused: bool,
+    ) -> Connection {
+        let mut session = Box::new(HttpSession::new(stream));
         session.read_timeout = Some(limits::API_READ_TIMEOUT);
         session.write_timeout = Some(limits::API_WRITE_TIMEOUT);
-        Connection { session, base, reused, sent: false }
+        Connection { session, base, address, reused, sent: false }
     }
 
     /// Whose it is.
@@ -126,7 +133,7 @@ impl Connection {
         }
         self.session.respect_keepalive();
         if let Some(stream) = self.session.reuse().await {
-            self.base.keep(stream);
+            self.base.keep(stream, self.address);
         }
     }
 }

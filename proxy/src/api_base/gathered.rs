@@ -133,3 +133,66 @@ impl GetSocketDigest for Gathered {
 }
 
 impl Peek for Gathered {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+
+    fn pair(room: usize) -> (Gathered, DuplexStream) {
+        let (near, far) = duplex(room);
+        (Gathered::new(Box::new(near)), far)
+    }
+
+    #[tokio::test]
+    async fn what_is_written_leaves_in_one_piece_once_somebody_reads() {
+        let (mut near, mut far) = pair(1024);
+        for part in [b"head ", b"body "] {
+            near.write_all(part).await.unwrap();
+            near.flush().await.unwrap();
+        }
+        let mut buffer = [0; 64];
+        assert!(once(far.read(&mut buffer)).await.is_none(), "nothing leaves before");
+        let (read, _) = tokio::join!(far.read(&mut buffer), once(near.read_u8()));
+        assert_eq!(&buffer[..read.unwrap()], b"head body ");
+    }
+
+    #[tokio::test]
+    async fn much_goes_out_in_order() {
+        let (mut near, mut far) = pair(1024);
+        let much = vec![b'x'; limits::WRITE_BUFFER_BYTES + 1];
+        let write = async {
+            near.write_all(b"head ").await.unwrap();
+            near.write_all(&much).await.unwrap();
+            near.read_u8().await.unwrap_err();
+        };
+        let mut taken = vec![0; 5 + much.len()];
+        let read = async {
+            far.read_exact(&mut taken).await.unwrap();
+            drop(far);
+        };
+        tokio::join!(write, read);
+        assert_eq!(taken, [b"head ", much.as_slice()].concat());
+    }
+
+    #[tokio::test]
+    async fn who_takes_no_more_is_still_heard() {
+        let (mut near, mut far) = pair(64);
+        far.write_all(b"no").await.unwrap();
+        drop(far);
+        near.write_all(b"head").await.unwrap();
+        let mut answer = String::new();
+        near.read_to_string(&mut answer).await.unwrap();
+        assert_eq!(answer, "no");
+    }
+
+    /// One poll; nothing if it is not ready.
+    async fn once<F: Future>(future: F) -> Option<F::Output> {
+        let mut future = std::pin::pin!(future);
+        std::future::poll_fn(|cx| match future.as_mut().poll(cx) {
+            Poll::Ready(done) => Poll::Ready(Some(done)),
+            Poll::Pending => Poll::Ready(None),
+        })
+        .await
+    }
+}
