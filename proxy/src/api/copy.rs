@@ -126,7 +126,7 @@ mod tests {
         let mut copy = copies.begin(1 << 30);
         let body: Vec<u8> = (0..300_000_u32).map(|at| (at % 251) as u8).collect();
         body.iter().for_each(|byte| assert!(copy.add(&Bytes::copy_from_slice(&[*byte]))));
-        assert!(copy.blocks.len() < 10, "{}", copy.blocks.len());
+        assert!(copy.blocks.len() < 25, "{}", copy.blocks.len());
         let kept: Vec<u8> = copy.parts().unwrap().flatten().copied().collect();
         assert_eq!((kept, copies.bytes()), (body.clone(), 300_000));
         assert_eq!(copy.take().concat(), body);
