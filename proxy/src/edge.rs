@@ -101,6 +101,11 @@ pub struct State {
 }
 
 impl State {
+    /// What it was made from.
+    pub fn config(&self) -> &Arc<Config> {
+        &self.config
+    }
+
     fn new(
         config: Config,
         before: Option<&State>,
@@ -285,7 +290,12 @@ impl Edge {
     /// are for it: those of a listener of its own, best, which no browser may reach by another site's script (the edge's
     /// own listener looks at `Host` and `Origin`).
     pub async fn serve_api(self: &Arc<Self>, session: &mut ServerSession) {
-        api::handle(self, session, Edge::arrival(session)).await;
+        let arrival = Edge::arrival(session);
+        // HTTP/2 has no raw header, and its framing is not ours to judge.
+        if !session.is_http2() && framing::check(&session.to_h1_raw()).is_err() {
+            return api::malformed(self, session, arrival, "framing").await;
+        }
+        api::handle(self, session, arrival).await;
     }
 
     fn arrival(session: &ServerSession) -> Arrival {

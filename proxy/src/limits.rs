@@ -76,7 +76,7 @@ pub const API_INTERIM_ANSWERS: usize = 8;
 pub const API_OWN_CALL_TIMEOUT: Duration = Duration::from_secs(10);
 /// The answer to a call of the edge's own, in bytes.
 pub const API_OWN_ANSWER_BYTES: usize = 256 * 1024;
-/// Kept connections to WeChat.
+/// Kept connections to one of WeChat's servers.
 pub const API_IDLE_CONNECTIONS: usize = 256;
 /// A kept connection is closed after this long; short, so that WeChat rarely closes it first.
 pub const API_IDLE: Duration = Duration::from_secs(15);
@@ -99,6 +99,8 @@ pub const API_IN_FLIGHT: usize = 4_096;
 pub const API_CALL_TIMEOUT: Duration = Duration::from_secs(15 * 60);
 /// The copy of one request body that is kept for a repetition, in bytes; `api.replay_bytes` bounds all together.
 pub const API_COPY_BYTES: u64 = 12 * 1024 * 1024;
+/// Smaller parts of a body are gathered in its copy.
+pub const API_COPY_BLOCK_BYTES: usize = 16 * 1024;
 /// Answers of WeChat up to this size are looked into for an errcode.
 pub const API_INSPECT_BYTES: usize = 64 * 1024;
 /// Repetitions of a call that only reads and that WeChat was too busy for.

@@ -224,10 +224,12 @@ fn announce(path: &Path, config: &Config, [callback, api, admin]: [SocketAddr; 3
     process_log::say(&text);
 }
 
-/// What the configuration can need at once: the connections of the three listeners and to the apps.
+/// What the configuration can need at once: the connections of the three listeners, to the apps and to WeChat.
 fn file_descriptors(config: &Config) -> u64 {
     let apps = config.accounts.values().map(|account| account.upstream.max_connections);
-    let connections = 3 * config.listen.max_connections + apps.sum::<usize>();
+    let kept = limits::API_IDLE_CONNECTIONS * config.wechat.api_base.len();
+    let wechat = limits::API_IN_FLIGHT + kept;
+    let connections = 3 * config.listen.max_connections + apps.sum::<usize>() + wechat;
     limits::FILE_DESCRIPTORS + connections as u64
 }
 

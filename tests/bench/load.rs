@@ -1,4 +1,5 @@
-//! A closed-loop load generator that plays WeChat: every connection sends a callback, waits for the answer, sends the next.
+//! A closed-loop load generator that plays WeChat, or an app that calls WeChat: every connection sends a request, waits for
+//! the answer, sends the next.
 //!
 //! Every callback is new (openid, MsgId, nonce, timestamp, ciphertext); making one costs 2 µs, a fraction of its system
 //! calls. Every answer's status is checked, and one in a thousand is verified, decrypted and read as WeChat would.
@@ -6,25 +7,23 @@
 //! It warms up, prints `warm`, waits for a line, runs, and prints one line of JSON; so whoever drives it can read the
 //! servers' CPU time around exactly the measured requests, all of which are answered when it prints.
 
+mod sender;
+
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
+use sender::{Callbacks, Calls, Kind, Sender, right};
 use wxedge_wechat::crypto::AesKey;
-use wxedge_wechat::envelope::Format;
-use wxedge_wechat::message::Message;
-use wxedge_wechat::push::Push;
 
-const USAGE: &str = "usage: bench-load --target ADDRESS:PORT --path PATH --kind safe|plain|pass|held \
-    --token TOKEN --aes-key KEY --appid APPID --connections N --warmup SECONDS --seconds SECONDS --requests N";
+const USAGE: &str = "usage: bench-load --target ADDRESS:PORT --path PATH \
+    --kind safe|plain|pass|held|message|upload --key CLIENT_KEY --token TOKEN --aes-key KEY --appid APPID --connections N --warmup SECONDS --seconds SECONDS --requests N";
 
-const TO_USER: &str = "gh_680bdefc8c5d";
-/// Users who send; each is one openid.
-const USERS: u64 = 10_000;
 /// One answer in so many is decrypted and read.
 const SAMPLE: usize = 1_000;
 /// A server that is silent for longer has failed.
@@ -78,116 +77,37 @@ impl Options {
         let seconds =
             |text: String| Ok::<_, Box<dyn Error>>(Duration::from_secs_f64(text.parse()?));
         let target = take("target")?;
+        let kind = take("kind")?;
+        let path = take("path")?;
+        let client = take("key")?;
+        let mut callbacks = |kind| {
+            Ok::<_, Box<dyn Error>>(Sender::Callbacks(Box::new(Callbacks {
+                kind,
+                path: path.clone(),
+                host: target.clone(),
+                token: take("token")?,
+                key: AesKey::parse(&take("aes-key")?)?,
+                appid: take("appid")?,
+            })))
+        };
+        let sender = match kind.as_str() {
+            "safe" => callbacks(Kind::Safe)?,
+            "plain" => callbacks(Kind::Plain)?,
+            "pass" => callbacks(Kind::Pass)?,
+            "held" => callbacks(Kind::Held)?,
+            "message" => Sender::Calls(Calls::message(&path, &target, &client)),
+            "upload" => Sender::Calls(Calls::upload(&path, &target, &client)),
+            _ => return Err(USAGE.into()),
+        };
         Ok(Options {
             target: target.parse()?,
             connections: take("connections")?.parse()?,
             warmup: seconds(take("warmup")?)?,
             duration: seconds(take("seconds")?)?,
             requests: take("requests")?.parse()?,
-            sender: Sender {
-                kind: match take("kind")?.as_str() {
-                    "safe" => Kind::Safe,
-                    "plain" => Kind::Plain,
-                    "pass" => Kind::Pass,
-                    "held" => Kind::Held,
-                    _ => return Err(USAGE.into()),
-                },
-                path: take("path")?,
-                host: target,
-                token: take("token")?,
-                key: AesKey::parse(&take("aes-key")?)?,
-                appid: take("appid")?,
-            },
+            sender,
         })
     }
-}
-
-/// What is sent, and what is the right answer to it.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    /// An encrypted callback; an encrypted text reply.
-    Safe,
-    /// A callback in plaintext; a text reply.
-    Plain,
-    /// An encrypted callback; whatever the upstream said.
-    Pass,
-    /// An encrypted callback; `success`.
-    Held,
-}
-
-struct Sender {
-    kind: Kind,
-    path: String,
-    host: String,
-    token: String,
-    key: AesKey,
-    appid: String,
-}
-
-impl Sender {
-    /// The whole HTTP request of one callback, with the headers that WeChat sends.
-    fn request(&self, id: u64) -> Result<Vec<u8>> {
-        let timestamp = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs())?;
-        let nonce = id.to_string();
-        let openid = openid(id);
-        let message = format!(
-            "<xml><ToUserName><![CDATA[{TO_USER}]]></ToUserName>\n\
-             <FromUserName><![CDATA[{openid}]]></FromUserName>\n\
-             <CreateTime>{timestamp}</CreateTime>\n\
-             <MsgType><![CDATA[text]]></MsgType>\n\
-             <Content><![CDATA[你好，请问今天几点开门？]]></Content>\n\
-             <MsgId>{id}</MsgId>\n</xml>"
-        );
-        let push = self.push(timestamp, &nonce, u128::from(id).to_be_bytes());
-        let callback = match self.kind {
-            Kind::Plain => push.plain(&openid, message.as_bytes()),
-            Kind::Safe | Kind::Pass | Kind::Held => {
-                push.safe(Format::Xml, &openid, TO_USER, message.as_bytes())
-            }
-        };
-        let mut request = format!(
-            "POST {}?{} HTTP/1.1\r\nUser-Agent: Mozilla/4.0\r\nAccept: */*\r\nHost: {}\r\nPragma: no-cache\r\n\
-             Content-Length: {}\r\nContent-Type: text/xml\r\n\r\n",
-            self.path,
-            callback.query,
-            self.host,
-            callback.body.len(),
-        )
-        .into_bytes();
-        request.extend_from_slice(&callback.body);
-        Ok(request)
-    }
-
-    /// Reads an answer as WeChat would.
-    fn check(&self, id: u64, body: &[u8]) -> Result<()> {
-        let reply = match self.kind {
-            Kind::Safe => self.push(0, "", [0; 16]).read_reply(body)?,
-            Kind::Plain => body.to_vec(),
-            Kind::Pass => {
-                return right(body == br#"{"msgtype":"text","text":{"content":"hi"}}"#, body);
-            }
-            Kind::Held => return right(body == b"success", body),
-        };
-        let message = Message::parse(&reply)?;
-        right(message.get("Content") == Some("hi"), &reply)?;
-        right(message.get("ToUserName") == Some(&openid(id)), &reply)
-    }
-
-    fn push<'a>(&'a self, timestamp: i64, nonce: &'a str, random: [u8; 16]) -> Push<'a> {
-        let Sender { token, key, appid, .. } = self;
-        Push { token, appid, key, timestamp, nonce, random }
-    }
-}
-
-fn openid(id: u64) -> String {
-    format!("oMgHVjngRipVsoxg6TuX3vz6g{:05}", id % USERS)
-}
-
-fn right(is_right: bool, answer: &[u8]) -> Result<()> {
-    if is_right {
-        return Ok(());
-    }
-    Err(format!("not the right answer: {}", String::from_utf8_lossy(answer)).into())
 }
 
 struct Load<'a> {
@@ -204,7 +124,9 @@ struct Connection {
     /// The message in `request`.
     id: u64,
     /// What it asked; empty when it is answered.
-    request: Vec<u8>,
+    request: Rc<Vec<u8>>,
+    /// How much of that is sent.
+    written: usize,
     sent: Instant,
     answer: Vec<u8>,
     /// Whether an earlier request was answered: only then may the server have closed it without a fault.
@@ -219,7 +141,8 @@ impl<'a> Load<'a> {
             connections.push(Connection {
                 stream: connect(&poll, options.target, index)?,
                 id: 0,
-                request: Vec::new(),
+                request: Rc::default(),
+                written: 0,
                 sent: Instant::now(),
                 answer: Vec::new(),
                 reused: false,
@@ -249,12 +172,15 @@ impl<'a> Load<'a> {
             self.poll.poll(&mut events, Some(PATIENCE))?;
             if events.is_empty() {
                 return Err(
-                    format!("{in_flight} callbacks without an answer for {PATIENCE:?}").into()
+                    format!("{in_flight} requests without an answer for {PATIENCE:?}").into()
                 );
             }
             for event in &events {
                 let Token(index) = event.token();
-                if !self.receive(index)? {
+                if event.is_writable() {
+                    self.write(index)?;
+                }
+                if !event.is_readable() || !self.receive(index)? {
                     continue;
                 }
                 let elapsed = self.connections[index].sent.elapsed();
@@ -275,18 +201,22 @@ impl<'a> Load<'a> {
         self.next_id += 1;
         connection.id = self.next_id;
         connection.request = self.options.sender.request(self.next_id)?;
+        connection.written = 0;
         connection.sent = Instant::now();
         self.write(index)
     }
 
     fn write(&mut self, index: usize) -> Result<()> {
         let connection = &mut self.connections[index];
-        match connection.stream.write(&connection.request) {
-            Ok(written) if written == connection.request.len() => Ok(()),
-            Ok(_) => Err("a request did not fit into the socket's buffer".into()),
-            Err(error) if closed(&error) && connection.reused => self.again(index),
-            Err(error) => Err(error.into()),
+        while connection.written < connection.request.len() {
+            match connection.stream.write(&connection.request[connection.written..]) {
+                Ok(written) => connection.written += written,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) if closed(&error) && connection.reused => return self.again(index),
+                Err(error) => return Err(error.into()),
+            }
         }
+        Ok(())
     }
 
     /// Reads what has come; whether that completes the answer.
@@ -309,7 +239,8 @@ impl<'a> Load<'a> {
             }
             let last = answer.last;
             connection.answer.clear();
-            connection.request.clear();
+            connection.request = Rc::default();
+            connection.written = 0;
             connection.reused = true;
             if last {
                 self.reconnect(index)?;
@@ -337,6 +268,7 @@ impl<'a> Load<'a> {
         let connection = &mut self.connections[index];
         connection.stream = connect(&self.poll, self.options.target, index)?;
         connection.reused = false;
+        connection.written = 0;
         self.reconnects += 1;
         Ok(())
     }
@@ -347,7 +279,7 @@ fn connect(poll: &Poll, target: SocketAddr, index: usize) -> Result<TcpStream> {
     stream.set_nonblocking(true)?;
     stream.set_nodelay(true)?;
     let mut stream = TcpStream::from_std(stream);
-    poll.registry().register(&mut stream, Token(index), Interest::READABLE)?;
+    poll.registry().register(&mut stream, Token(index), Interest::READABLE | Interest::WRITABLE)?;
     Ok(stream)
 }
 

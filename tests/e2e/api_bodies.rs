@@ -196,6 +196,31 @@ fn who_sends_only_a_head_does_not_reach_wechat() {
     assert_eq!(wechat.count("/cgi-bin/menu/create"), 0);
 }
 
+/// The head of a request whose body comes in chunks.
+fn chunked(path: &str) -> String {
+    format!("POST /main{path} HTTP/1.1\r\ntransfer-encoding: chunked\r\ncontent-type: {MULTIPART}")
+}
+
+#[test]
+fn a_body_in_tiny_parts_arrives_whole() {
+    let wechat = Wechat::start();
+    let edge = before(&wechat).start();
+    let body = bytes(50_000);
+    let mut connection = begin(&edge, &chunked("/cgi-bin/media/upload?type=image"));
+    send_chunks(&mut connection, &body, 1);
+    assert_eq!(answer(&mut connection).json()["sha256"], sha256(&body));
+    assert_eq!(wechat.only("/cgi-bin/media/upload").header("content-length"), Some("50000"));
+}
+
+#[test]
+fn who_is_refused_while_sending_chunks_gets_the_answer_and_no_reset() {
+    let wechat = Wechat::start();
+    let edge = before(&wechat).start();
+    let mut connection = begin(&edge, &chunked("/cgi-bin/clear_quota"));
+    send_chunks(&mut connection, &bytes(4 * MIB), 60_000);
+    assert_refused(&answer(&mut connection), 403);
+}
+
 #[test]
 fn a_badly_framed_body_is_the_callers_fault() {
     let wechat = Wechat::start();

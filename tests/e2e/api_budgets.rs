@@ -84,6 +84,20 @@ fn an_enforced_budget_ends_with_wechats_own_code_and_no_call() {
 }
 
 #[test]
+fn what_is_not_sent_costs_no_budget() {
+    let wechat = Wechat::start();
+    let edge = with_budget(&wechat, "enforce", 3).start();
+    assert_ok(&send(&edge));
+    wechat.stop_listening();
+    wechat.close_connections();
+    eventually(PATIENCE, "WeChat is gone", || send(&edge).status == 502);
+    for _ in 0..5 {
+        assert_refused(&send(&edge), 502);
+    }
+    assert!(budget(&edge)["used"].as_u64().unwrap() <= 2, "{}", budget(&edge));
+}
+
+#[test]
 fn a_reported_budget_is_said_and_lets_through() {
     let wechat = Wechat::start();
     let edge = with_budget(&wechat, "report", 2).start();

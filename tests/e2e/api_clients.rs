@@ -157,6 +157,12 @@ fn an_edge_token_is_for_its_account_and_for_a_day() {
     let token = edge_token(&edge, OTHER, canary::CLIENT_KEY);
     assert_ok(&http::get(edge.api(), &format!("/other{USERS}?access_token={token}")));
     assert_refused(&http::get(edge.api(), &format!("/main{USERS}?access_token={token}")), 403);
+    let ticket = |account: &str| {
+        let target = format!("/v1/accounts/{account}/ticket/jsapi");
+        with(&edge, &bearer(&token), &target)
+    };
+    assert_ok(&ticket("other"));
+    assert_refused(&ticket("main"), 403);
 
     let key = std::fs::read(edge.folder().path().join("store/edge_token.key")).unwrap();
     let tokens = EdgeTokens::new(key.try_into().unwrap());

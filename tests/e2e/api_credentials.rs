@@ -230,6 +230,17 @@ fn a_redirect_is_passed_on_without_its_target_and_not_followed() {
     assert_eq!((answer.status, answer.header("location")), (302, None));
     assert_eq!(wechat.count("/cgi-bin/menu/get"), 1);
     assert_eq!(elsewhere.connections(), 0);
+
+    // Servers repeat in the body, and in other headers, where they lead to; and that is where the token is.
+    let page = Answer::new(301, "text/html", "<a href=\"https://x/?access_token=T\">here</a>");
+    let page = page.header("refresh", "0; url=https://x/").header("link", "<https://x/>");
+    let page = page.header("access-control-allow-origin", "*");
+    wechat.fault("/cgi-bin/menu/get", Fault::Answer(page.header("content-location", "/x")));
+    let answer = get(&edge, "/main/cgi-bin/menu/get");
+    assert_eq!((answer.status, answer.text()), (301, ""));
+    for name in ["refresh", "link", "content-location", "access-control-allow-origin"] {
+        assert_eq!(answer.header(name), None, "{name}");
+    }
 }
 
 #[test]

@@ -241,6 +241,19 @@ fn a_kept_connection_that_wechat_closed_costs_a_get_nothing_and_a_post_its_answe
 }
 
 #[test]
+fn what_a_get_has_done_is_not_done_twice() {
+    let wechat = Wechat::start();
+    let edge = before(&wechat).start();
+    for path in ["/cgi-bin/menu/delete", "/cgi-bin/of_next_year"] {
+        assert_ok(&users(&edge));
+        wechat.fault_next(path, 1, Fault::StaleKeepAlive);
+        assert_refused(&get(&edge, &format!("/main{path}")), 502);
+        assert_eq!(wechat.count(path), 1, "{path}");
+    }
+    assert_results(&edge, &[("failed", 2), ("ok", 2)]);
+}
+
+#[test]
 fn a_connection_that_wechat_closes_after_its_answer_is_not_used_again() {
     let wechat = Wechat::start();
     let edge = before(&wechat).start();

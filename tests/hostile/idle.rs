@@ -52,12 +52,12 @@ fn a_thousand_idle_connections_hinder_nobody_also_under_a_low_limit_of_files() {
 
 #[test]
 fn a_system_that_allows_too_few_files_is_warned_of_at_the_start() {
-    let lines = ["max_connections = 1000", "max_connections = 100"];
+    let lines = ["max_connections = 10000", "max_connections = 100"];
     let [needy, modest] =
-        lines.map(|line| edge().listen(line).under(&["prlimit", "--nofile=64:2000"]).start());
-    assert_eq!(open_files(&needy), 2_000, "all there is");
-    needy.await_stderr("the system allows 2000 open files");
-    assert!(open_files(&modest) < 2_000);
+        lines.map(|line| edge().listen(line).under(&["prlimit", "--nofile=64:8000"]).start());
+    assert_eq!(open_files(&needy), 8_000, "all there is");
+    needy.await_stderr("the system allows 8000 open files");
+    assert!(open_files(&modest) < 8_000);
     assert!(!modest.stderr().contains("open files"));
 }
 

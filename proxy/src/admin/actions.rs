@@ -29,7 +29,7 @@ pub(super) fn callback_ips(account: &Account) -> Value {
 /// one, all of it is checked.
 pub(super) async fn callback_check(account: &Account, body: Option<Value>) -> Done {
     let body = body.unwrap_or_else(|| json!({"action": "all", "check_operator": "DEFAULT"}));
-    let ask = Ask { path: "/cgi-bin/callback/check", body: Some(body), repeatable: true };
+    let ask = Ask { path: "/cgi-bin/callback/check", body: Some(body), repeatable: false };
     credentials(account)?.ask(&ask).await.map_err(|error| error.to_string())
 }
 

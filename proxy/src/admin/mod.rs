@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 use tokio::sync::watch;
 use wxedge_wechat::signature::sign;
 
@@ -152,12 +153,13 @@ impl Admin {
         what: ForAccount,
         session: &mut ServerSession,
     ) -> Response {
+        let by = Instant::now() + limits::REQUEST_TIMEOUT;
         let done = match what {
             ForAccount::Verification => Ok(verification(account)),
             ForAccount::CallbackIps => Ok(actions::callback_ips(account)),
             ForAccount::TokenRefresh => actions::refresh(account).await,
             ForAccount::ClearQuota => actions::clear_quota(&self.edge, account).await,
-            ForAccount::CallbackCheck => match json_body(session).await {
+            ForAccount::CallbackCheck => match json_body(session, by).await {
                 Ok(body) => actions::callback_check(account, body).await,
                 Err(error) => return object(400, &json!({"error": error})),
             },
@@ -218,11 +220,12 @@ impl App for Admin {
 }
 
 /// The body of a request, if it has one, or why it is of no use.
-async fn json_body(session: &mut ServerSession) -> Result<Option<Value>, String> {
-    let body = body::small(session, limits::ADMIN_BODY_BYTES).await.map_err(|stop| match stop {
-        Stop::Refused(refusal) => refusal.message().to_owned(),
-        Stop::Failed(_) | Stop::ClientGone => "the body did not come".to_owned(),
-    })?;
+async fn json_body(session: &mut ServerSession, by: Instant) -> Result<Option<Value>, String> {
+    let body =
+        body::small(session, limits::ADMIN_BODY_BYTES, by).await.map_err(|stop| match stop {
+            Stop::Refused(refusal) => refusal.message().to_owned(),
+            Stop::Failed(_) | Stop::ClientGone => "the body did not come".to_owned(),
+        })?;
     if body.is_empty() {
         return Ok(None);
     }

@@ -5,15 +5,17 @@ use super::copy::Copy;
 use super::refusal::Refusal;
 use crate::limits;
 use bytes::Bytes;
-use http::header;
+use http::{Version, header};
 use pingora::ErrorType;
 use pingora::protocols::http::ServerSession;
+use std::collections::VecDeque;
+use std::time::Instant;
 
 /// A body that is being read.
 pub struct Body<'a> {
     copy: Copy<'a>,
-    /// Read, not sent.
-    ready: Vec<Bytes>,
+    /// Read, not sent, and not in the copy.
+    ready: VecDeque<Bytes>,
     /// Whether there is no more to read.
     ended: bool,
     /// Its length, if that is known.
@@ -32,21 +34,27 @@ impl<'a> Body<'a> {
     pub async fn begin(session: &mut ServerSession, copy: Copy<'a>) -> Result<Body<'a>, Stop> {
         let length = session.req_header().headers.get(header::CONTENT_LENGTH);
         let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
-        let mut body = Body { copy, ready: Vec::new(), ended: session.is_body_empty(), length };
-        if body.ended {
+        let ended = session.is_body_empty();
+        let mut body = Body { copy, ready: VecDeque::new(), ended, length };
+        if ended {
             return Ok(body);
         }
-        if session.get_header(header::EXPECT).is_some() {
-            session.write_continue_response().await.map_err(|_| Stop::ClientGone)?;
+        ask_for(session).await?;
+        if length.is_some() {
+            let first = body.read(session).await?;
+            body.ready.extend(first);
+            return Ok(body);
         }
-        session.set_read_timeout(Some(limits::API_READ_TIMEOUT));
-        body.read(session).await?;
-        while length.is_none() && !body.ended && body.copy.chunks().is_some() {
-            body.read(session).await?;
+        let mut bytes = 0;
+        while let Some(part) = read(session).await? {
+            bytes += part.len() as u64;
+            if !body.copy.add(&part) {
+                body.ready = body.copy.take().into();
+                body.ready.push_back(part);
+                return Ok(body);
+            }
         }
-        if body.ended {
-            body.length = Some(body.ready.iter().map(|chunk| chunk.len() as u64).sum());
-        }
+        (body.ended, body.length) = (true, Some(bytes));
         Ok(body)
     }
 
@@ -65,57 +73,75 @@ impl<'a> Body<'a> {
     /// # Errors
     /// When the rest does not come.
     pub async fn next(&mut self, session: &mut ServerSession) -> Result<Option<Bytes>, Stop> {
-        if self.ready.is_empty() && !self.ended {
-            self.read(session).await?;
+        match self.ready.pop_front() {
+            Some(part) => Ok(Some(part)),
+            None if self.ended => Ok(None),
+            None => self.read(session).await,
         }
-        Ok(if self.ready.is_empty() { None } else { Some(self.ready.remove(0)) })
     }
 
-    /// The whole body once more, if there is a copy of it.
-    pub fn again(&self) -> Option<&[Bytes]> {
-        if self.ended { self.copy.chunks() } else { None }
+    /// The whole body, also once more, if there is a copy of it.
+    pub fn again(&self) -> Option<impl Iterator<Item = &[u8]>> {
+        if self.ended { self.copy.parts() } else { None }
     }
 
-    async fn read(&mut self, session: &mut ServerSession) -> Result<(), Stop> {
-        match session.read_request_body().await {
-            Ok(Some(chunk)) => {
-                self.copy.add(&chunk);
-                self.ready.push(chunk);
-                Ok(())
-            }
-            Ok(None) => {
-                self.ended = true;
-                Ok(())
-            }
-            Err(error) => {
-                // Nobody knows where this request ends and the next would begin.
-                session.set_keepalive(None);
-                Err(match error.etype() {
-                    ErrorType::ConnectionClosed | ErrorType::ReadError => Stop::ClientGone,
-                    ErrorType::ReadTimedout => {
-                        Refusal::bad_request("the body did not come in time").into()
-                    }
-                    _ => Refusal::bad_request("the body is not well framed").into(),
-                })
+    async fn read(&mut self, session: &mut ServerSession) -> Result<Option<Bytes>, Stop> {
+        let part = read(session).await?;
+        match &part {
+            None => self.ended = true,
+            Some(part) => {
+                if !self.copy.add(part) {
+                    self.copy.give_up();
+                }
+                self.ended = session.is_body_done();
             }
         }
+        Ok(part)
     }
 }
 
-/// Reads a body whole that is no more than `max` bytes.
+/// Reads a body whole that is no more than `max` bytes and comes in time.
 ///
 /// # Errors
 /// When it is longer, or does not come.
-pub async fn small(session: &mut ServerSession, max: usize) -> Result<Vec<u8>, Stop> {
-    let copies = super::copy::Copies::default();
-    let mut body = Body::begin(session, copies.begin(max as u64)).await?;
-    let mut whole = Vec::new();
-    while let Some(chunk) = body.next(session).await? {
-        if whole.len() + chunk.len() > max {
-            session.set_keepalive(None);
-            return Err(Refusal::bad_request(format!("the body is longer than {max} bytes")).into());
+pub async fn small(session: &mut ServerSession, max: usize, by: Instant) -> Result<Vec<u8>, Stop> {
+    let whole = async {
+        ask_for(session).await?;
+        let mut whole = Vec::new();
+        while let Some(part) = read(session).await? {
+            if whole.len() + part.len() > max {
+                let message = format!("the body is longer than {max} bytes");
+                return Err(Refusal::bad_request(message).into());
+            }
+            whole.extend_from_slice(&part);
         }
-        whole.extend_from_slice(&chunk);
+        Ok(whole)
+    };
+    let late = || Err(Refusal::bad_request("the body did not come in time").into());
+    tokio::time::timeout_at(by.into(), whole).await.unwrap_or_else(|_elapsed| late())
+}
+
+/// Who waits to be asked for the body is asked.
+async fn ask_for(session: &mut ServerSession) -> Result<(), Stop> {
+    let waits = session.get_header(header::EXPECT).is_some()
+        && session.req_header().version == Version::HTTP_11;
+    if waits {
+        session.write_continue_response().await.map_err(|_| Stop::ClientGone)?;
     }
-    Ok(whole)
+    session.set_read_timeout(Some(limits::API_READ_TIMEOUT));
+    Ok(())
+}
+
+async fn read(session: &mut ServerSession) -> Result<Option<Bytes>, Stop> {
+    let error = match session.read_request_body().await {
+        Ok(part) => return Ok(part),
+        Err(error) => error,
+    };
+    // Nobody knows where this request ends and the next would begin.
+    session.set_keepalive(None);
+    Err(match error.etype() {
+        ErrorType::ConnectionClosed | ErrorType::ReadError => Stop::ClientGone,
+        ErrorType::ReadTimedout => Refusal::bad_request("the body did not come in time").into(),
+        _ => Refusal::bad_request("the body is not well framed").into(),
+    })
 }

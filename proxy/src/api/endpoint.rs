@@ -29,7 +29,7 @@ pub async fn answer(
     record: &mut Record,
 ) -> Result<Ended, Refusal> {
     let route = Route::Local(Local::Token);
-    let (caller, _) = identify::identify(edge, session, target, route, arrival.peer)?;
+    let (caller, bearer) = identify::identify(edge, session, target, route, arrival.peer)?;
     record.client = caller.name().to_owned();
     caller.count()?;
     let path: Vec<&str> = target.segments().collect();
@@ -40,6 +40,9 @@ pub async fn answer(
     let account = edge.account(name).ok_or(Refusal::not_found("there is no such account"))?;
     record.account = account.config.name.clone();
     caller.may_use(name)?;
+    if bearer.is_some_and(|bearer| bearer.account() != name) {
+        return Err(Refusal::forbidden("the edge token is for another account"));
+    }
     if session.req_header().method != Method::GET {
         return Err(Refusal::bad_request("only GET"));
     }

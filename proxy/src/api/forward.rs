@@ -3,18 +3,20 @@
 
 use super::Stop;
 use super::body::Body;
+use super::budget::{Count, Left};
 use super::outcome::Outcome;
 use super::record::Record;
 use super::refusal::Refusal;
 use super::{head, inspect};
 use crate::account::Account;
 use crate::api_base::{Connection, Failure};
+use crate::callback::unix_now_s;
 use crate::credential::{Credentials, Value};
 use crate::edge::Edge;
 use crate::limits;
 use bytes::{Bytes, BytesMut};
-use http::{Method, header};
-use pingora::http::ResponseHeader;
+use http::{HeaderValue, Method, header};
+use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::http::ServerSession;
 use std::sync::Arc;
 use wxedge_wechat::api::errcode;
@@ -34,17 +36,27 @@ pub struct Call<'a> {
     pub target: &'a Target<'a>,
     /// Its path, as the tables know it.
     pub path: &'a ApiPath<'a>,
+    /// The daily budget it counts against, if it has one.
+    pub budget: Option<Spending<'a>>,
 }
 
-/// What WeChat answered.
+/// A daily budget, and whose.
+pub struct Spending<'a> {
+    /// The budget.
+    pub count: Arc<Count>,
+    /// The client's name.
+    pub client: &'a str,
+}
+
+/// What WeChat answered. The head is the one that goes to the caller.
 pub enum Answer {
     /// It was short enough to look into.
     Whole(Box<ResponseHeader>, Bytes),
-    /// Its head, what has come of its body, and where the rest comes from.
+    /// What has come of its body, and where the rest comes from.
     Stream(Box<ResponseHeader>, Bytes, Box<Connection>),
 }
 
-crate::opaque!(Call<'_>, Answer);
+crate::opaque!(Call<'_>, Spending<'_>, Answer);
 
 impl Call<'_> {
     /// Sends the call, and once more where an answer says that it was not executed and will be now.
@@ -56,7 +68,7 @@ impl Call<'_> {
         session: &mut ServerSession,
         record: &mut Record,
     ) -> Result<(Outcome, Answer), Stop> {
-        let copy = self.edge.copies.begin(self.edge.config().api.replay_bytes);
+        let copy = self.edge.copies.begin(self.edge.state().config().api.replay_bytes);
         let mut body = Body::begin(session, copy).await?;
         let mut token = match self.credential {
             Credential::AccessToken => Some(self.token().await?),
@@ -67,26 +79,18 @@ impl Call<'_> {
         loop {
             let target = self.target_with(token.as_deref())?;
             let answer = self.exchange(&target, &mut body, session, record).await?;
-            let Answer::Whole(_, whole) = &answer else {
-                record.said(None);
-                return Ok((Outcome::Ok, answer));
+            let said = match &answer {
+                Answer::Whole(_, whole) => errcode::read(whole),
+                Answer::Stream(..) => None,
             };
-            let said = match errcode::read(whole) {
-                Some(said) => said,
-                None => {
-                    record.said(None);
-                    return Ok((Outcome::Ok, answer));
-                }
-            };
-            record.said(Some(&said));
+            record.said(said.as_ref());
+            let Some(said) = said else { return Ok((Outcome::Ok, answer)) };
             let refused = token.as_ref().filter(|_| errcode::is_token_rejected(said.errcode));
             if let Some(refused) = refused {
                 // Passed on, the code would make SDKs ask for a token and call again, without end.
                 let give_up = |why: &dyn std::fmt::Display| {
-                    Refusal::bad_gateway(format!(
-                        "WeChat refuses the access token ({}): {why}",
-                        said.errcode
-                    ))
+                    let code = said.errcode;
+                    Refusal::bad_gateway(format!("WeChat refuses the access token ({code}): {why}"))
                 };
                 if fresh_token {
                     return Err(give_up(&"also a fresh one; see what this API needs").into());
@@ -152,41 +156,64 @@ impl Call<'_> {
     ) -> Result<Answer, Stop> {
         let bases = self.edge.api_bases();
         let mut connection = bases.connect().await.map_err(unreached)?;
+        if record.attempts == 0 {
+            self.spend()?;
+        }
         record.attempts += 1;
         let mut answer = self.once(&mut connection, target, body, session).await;
-        let gone_idle = matches!(answer, Err(Stop::Failed(Failure::Reset)));
-        // WeChat closed the connection while it was idle, perhaps. A GET may come twice.
-        if gone_idle
+        // WeChat closed the connection while it was idle, perhaps. What only reads may come twice, but never a POST.
+        if matches!(answer, Err(Stop::Failed(Failure::Reset)))
             && connection.is_reused()
-            && matches!(session.req_header().method, Method::GET | Method::HEAD)
+            && session.req_header().method == Method::GET
+            && self.path.is_idempotent("GET")
             && body.again().is_some()
         {
             connection = bases.fresh(&connection.base().clone()).await.map_err(unreached)?;
             record.attempts += 1;
             answer = self.once(&mut connection, target, body, session).await;
         }
-        let head = answer?;
-        self.receive(connection, head).await
+        answer?;
+        self.receive(connection).await
     }
 
-    /// Sends the request on a connection and reads the head of its answer.
+    /// Counts the call against its budget, now that it can be sent.
+    fn spend(&self) -> Result<(), Refusal> {
+        let Some(Spending { count, client }) = &self.budget else { return Ok(()) };
+        match count.take(unix_now_s()) {
+            Left::Some => Ok(()),
+            Left::None => {
+                let (account, path) = (&self.account.config.name, self.path.as_str());
+                log::warn!("clients.{client}.budgets: {path} of {account} is used up for today");
+                Ok(())
+            }
+            Left::Refused => Err(Refusal::budget_used_up(format!(
+                "reach max api daily quota limit: the budget of client {client} for this API"
+            ))),
+        }
+    }
+
+    /// Sends the request on a connection and waits for the head of its answer.
     async fn once(
         &self,
         connection: &mut Connection,
         target: &str,
         body: &mut Body<'_>,
         session: &mut ServerSession,
-    ) -> Result<Box<ResponseHeader>, Stop> {
+    ) -> Result<(), Stop> {
         let mut request = head::request(session.req_header(), target).map_err(|_| unsendable())?;
-        request.insert_header(header::HOST, connection.base().host()).map_err(|_| unsendable())?;
+        let host = connection.base().host().clone();
+        request.insert_header(header::HOST, host).map_err(|_| unsendable())?;
         let framed = match body.length() {
-            Some(length) => request.insert_header(header::CONTENT_LENGTH, length.to_string()),
+            Some(length) => request.insert_header(header::CONTENT_LENGTH, length),
             // A POST without a length is 411 to many servers.
             None if body.is_empty() && expects_body(&request.method) => {
-                request.insert_header(header::CONTENT_LENGTH, "0")
+                request.insert_header(header::CONTENT_LENGTH, 0)
             }
             None if body.is_empty() => Ok(()),
-            None => request.insert_header(header::TRANSFER_ENCODING, "chunked"),
+            None => {
+                let chunked = HeaderValue::from_static("chunked");
+                request.insert_header(header::TRANSFER_ENCODING, chunked)
+            }
         };
         framed.map_err(|_| unsendable())?;
         match self.send(connection, request, body, session).await {
@@ -195,7 +222,7 @@ impl Call<'_> {
                 session.set_keepalive(None);
                 let said = tokio::time::timeout(limits::API_LAST_WORDS, connection.answer()).await;
                 match said {
-                    Ok(Ok(head)) => Ok(head),
+                    Ok(Ok(())) => Ok(()),
                     _ => Err(Stop::Failed(failure)),
                 }
             }
@@ -207,31 +234,33 @@ impl Call<'_> {
     async fn send(
         &self,
         connection: &mut Connection,
-        request: pingora::http::RequestHeader,
+        request: RequestHeader,
         body: &mut Body<'_>,
         session: &mut ServerSession,
     ) -> Result<(), Stop> {
         connection.send_head(request).await?;
-        if let Some(copy) = body.again() {
-            for chunk in copy {
-                connection.send(chunk).await?;
+        if let Some(parts) = body.again() {
+            for part in parts {
+                connection.send(part).await?;
             }
         } else {
-            while let Some(chunk) = body.next(session).await? {
-                connection.send(&chunk).await?;
+            while let Some(part) = body.next(session).await? {
+                connection.send(&part).await?;
             }
         }
         Ok(connection.finish().await?)
     }
 
     /// Reads what can be looked into; leaves the rest to be streamed.
-    async fn receive(
-        &self,
-        mut connection: Connection,
-        head: Box<ResponseHeader>,
-    ) -> Result<Answer, Stop> {
+    async fn receive(&self, mut connection: Connection) -> Result<Answer, Stop> {
+        let from = connection.head()?;
+        let head = Box::new(head::answer(from).map_err(|_| Failure::Invalid)?);
+        if head::is_redirect(from) {
+            // Its body repeats where it leads, which holds the token.
+            return Ok(Answer::Whole(head, Bytes::new()));
+        }
         let mut read = BytesMut::new();
-        if !inspect::is_worth_reading(&head) {
+        if !inspect::is_worth_reading(from) {
             return Ok(Answer::Stream(head, read.freeze(), Box::new(connection)));
         }
         while let Some(chunk) = connection.chunk().await? {

@@ -20,13 +20,10 @@ pub mod reply;
 pub mod token;
 
 use crate::api_base::Failure;
-use crate::callback::unix_now_s;
 use crate::connection::{App, Arrival, Response, origin};
 use crate::edge::Edge;
 use crate::limits;
-use budget::Left;
-use caller::Caller;
-use forward::Answer;
+use forward::{Answer, Spending};
 use http::Method;
 use outcome::Outcome;
 use pingora::protocols::http::ServerSession;
@@ -36,6 +33,7 @@ use serde_json::Value;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
+use tokio::sync::SemaphorePermit;
 use wxedge_wechat::api::route::{ApiPath, Local, Route};
 use wxedge_wechat::api::target::Target;
 
@@ -55,75 +53,106 @@ impl Api {
     }
 }
 
+impl Api {
+    /// Answers a call that is over before it began.
+    async fn refuse(&self, session: &mut ServerSession, arrival: Arrival, refusal: &Refusal) {
+        let mut record = Record::begin(&self.edge, arrival.first_byte, arrival.peer);
+        let outcome = refuse(session, &mut record, refusal).await;
+        record.finish(outcome);
+    }
+}
+
 impl App for Api {
     async fn respond(self: &Arc<Self>, session: &mut ServerSession, arrival: Arrival) {
         if let Some(reason) = origin::foreign(session, self.loopback) {
-            return refuse(&self.edge, session, arrival, Refusal::forbidden(reason)).await;
+            return self.refuse(session, arrival, &Refusal::forbidden(reason)).await;
+        }
+        if !self.loopback && self.edge.state().clients.is_empty() {
+            // A reload took the last client away; what is bound stays bound until a restart.
+            let refusal = Refusal::unauthorized("no [clients] are configured");
+            return self.refuse(session, arrival, &refusal).await;
         }
         handle(&self.edge, session, arrival).await;
     }
 
     fn unrouted(&self, status: u16, reason: &'static str, peer: IpAddr) -> Response {
-        let mut record = Record::begin(&self.edge, Instant::now(), peer);
-        let refusal = Refusal::bad_request(format!("the request is not well formed ({reason})"));
-        record.own_errcode = Some(refusal.errcode());
+        let (record, refusal) = not_well_formed(&self.edge, peer, reason);
         let body = refusal.body(&record.rid);
         record.finish(refusal.outcome());
         Response { content_type: refusal::CONTENT_TYPE, ..Response::text(status, body) }
     }
 }
 
-/// A call that is over before it began.
-async fn refuse(edge: &Arc<Edge>, session: &mut ServerSession, arrival: Arrival, refusal: Refusal) {
-    let mut record = Record::begin(edge, arrival.first_byte, arrival.peer);
+fn not_well_formed(edge: &Arc<Edge>, peer: IpAddr, reason: &str) -> (Record, Refusal) {
+    let mut record = Record::begin(edge, Instant::now(), peer);
+    let refusal = Refusal::bad_request(format!("the request is not well formed ({reason})"));
     record.own_errcode = Some(refusal.errcode());
-    let written = reply::refuse(session, &refusal, &record.rid).await;
-    record.finish(written.map_or_else(|broken| broken.outcome(), |()| refusal.outcome()));
+    (record, refusal)
 }
 
-/// Handles one call, within the time that the longest may take.
+/// Answers a request that nobody can tell the end of; it is the last of its connection.
+pub async fn malformed(
+    edge: &Arc<Edge>,
+    session: &mut ServerSession,
+    arrival: Arrival,
+    reason: &str,
+) {
+    session.set_keepalive(None);
+    let (mut record, refusal) = not_well_formed(edge, arrival.peer, reason);
+    let outcome = refuse(session, &mut record, &refusal).await;
+    record.finish(outcome);
+}
+
+/// Handles one call: one answer, one outcome, within the time that the longest may take.
 pub async fn handle(edge: &Arc<Edge>, session: &mut ServerSession, arrival: Arrival) {
-    let call = tokio::time::timeout(limits::API_CALL_TIMEOUT, call(edge, session, arrival));
-    if call.await.is_err() {
-        // What was sent of an answer must not look complete.
-        session.set_keepalive(None);
-        session.shutdown().await;
-    }
-}
-
-/// Every stage in order, one answer, one outcome.
-async fn call(edge: &Arc<Edge>, session: &mut ServerSession, arrival: Arrival) {
     let mut record = Record::begin(edge, arrival.first_byte, arrival.peer);
-    let refused = |refusal: Refusal| (refusal.outcome(), Err(refusal));
-    let (outcome, ended) = match stages(edge, session, arrival, &mut record).await {
-        Ok(Ended::Own(object)) => (Outcome::Cached, Ok(Ended::Own(object))),
-        Ok(Ended::Wechat(outcome, answer)) => (outcome, Ok(Ended::Wechat(outcome, answer))),
-        Err(Stop::Refused(refusal)) => refused(refusal),
-        Err(Stop::Failed(failure)) => refused(Refusal::bad_gateway(failure.to_string())),
-        Err(Stop::ClientGone) => return record.finish(Outcome::ClientGone),
-    };
-    let written = match ended {
-        Ok(Ended::Own(object)) => reply::object(session, &object).await,
-        Ok(Ended::Wechat(_, answer)) => reply::answer(session, answer).await,
-        Err(refusal) => {
-            record.own_errcode = Some(refusal.errcode());
-            reply::refuse(session, &refusal, &record.rid).await
+    let answered = answer(edge, session, arrival, &mut record);
+    let outcome = match tokio::time::timeout(limits::API_CALL_TIMEOUT, answered).await {
+        Ok(outcome) => outcome,
+        Err(_elapsed) => {
+            // What was sent of an answer must not look complete.
+            session.set_keepalive(None);
+            session.shutdown().await;
+            Outcome::Failed
         }
     };
-    record.finish(written.map_or_else(|broken| broken.outcome(), |()| outcome));
+    record.finish(outcome);
 }
 
-/// The stages. Nothing before `forward` asks WeChat, nothing after `identify` is anybody's who may not call.
-async fn stages(
+async fn answer(
     edge: &Arc<Edge>,
     session: &mut ServerSession,
     arrival: Arrival,
     record: &mut Record,
+) -> Outcome {
+    // Held until the answer is out: it may be a long one.
+    let mut place = None;
+    let (outcome, written) = match stages(edge, session, arrival, record, &mut place).await {
+        Ok(Ended::Own(object)) => (Outcome::Cached, reply::object(session, &object).await),
+        Ok(Ended::Wechat(outcome, answer)) => (outcome, reply::answer(session, *answer).await),
+        Err(Stop::Refused(refusal)) => return refuse(session, record, &refusal).await,
+        Err(Stop::Failed(failure)) => {
+            return refuse(session, record, &Refusal::bad_gateway(failure.to_string())).await;
+        }
+        Err(Stop::ClientGone) => return Outcome::ClientGone,
+    };
+    written.map_or_else(|broken| broken.outcome(), |()| outcome)
+}
+
+async fn refuse(session: &mut ServerSession, record: &mut Record, refusal: &Refusal) -> Outcome {
+    record.own_errcode = Some(refusal.errcode());
+    let written = reply::refuse(session, refusal, &record.rid).await;
+    written.map_or_else(|broken| broken.outcome(), |()| refusal.outcome())
+}
+
+/// The stages, in order. Nothing before `forward` asks WeChat, nothing after `identify` is anybody's who may not call.
+async fn stages<'e>(
+    edge: &'e Arc<Edge>,
+    session: &mut ServerSession,
+    arrival: Arrival,
+    record: &mut Record,
+    place: &mut Option<SemaphorePermit<'e>>,
 ) -> Result<Ended, Stop> {
-    let _place = edge
-        .api_places
-        .try_acquire()
-        .map_err(|_full| Refusal::unavailable("too many calls at once; try again later"))?;
     admit(session)?;
     let uri = session.req_header().uri.clone();
     let whole = uri.path_and_query().map_or("/", |target| target.as_str());
@@ -154,10 +183,23 @@ async fn stages(
         Route::Forward(credential) => credential,
     };
     caller.may_call(target.decoded_path())?;
-    spend(edge, &caller, &account.config.name, path.as_str())?;
-    let call = forward::Call { edge, account: &account, credential, target: &target, path: &path };
+    let budget =
+        edge.state().budgets.get(caller.name(), &account.config.name, path.as_str()).cloned();
+    *place = Some(
+        edge.api_places
+            .try_acquire()
+            .map_err(|_full| Refusal::unavailable("too many calls at once; try again later"))?,
+    );
+    let call = forward::Call {
+        edge,
+        account: &account,
+        credential,
+        target: &target,
+        path: &path,
+        budget: budget.map(|count| Spending { count, client: caller.name() }),
+    };
     let (outcome, answer) = call.forward(session, record).await?;
-    Ok(Ended::Wechat(outcome, answer))
+    Ok(Ended::Wechat(outcome, Box::new(answer)))
 }
 
 /// Only what WeChat's APIs have use for.
@@ -173,30 +215,12 @@ fn admit(session: &ServerSession) -> Result<(), Refusal> {
     }
 }
 
-/// Counts the call against its daily budget, if it has one.
-fn spend(edge: &Edge, caller: &Caller, account: &str, path: &str) -> Result<(), Refusal> {
-    let state = edge.state();
-    let Some(count) = state.budgets.get(caller.name(), account, path) else { return Ok(()) };
-    match count.take(unix_now_s()) {
-        Left::Some => Ok(()),
-        Left::None => {
-            let client = caller.name();
-            log::warn!("clients.{client}.budgets: {path} of {account} is used up for today");
-            Ok(())
-        }
-        Left::Refused => Err(Refusal::budget_used_up(format!(
-            "reach max api daily quota limit: the budget of client {} for this API",
-            caller.name()
-        ))),
-    }
-}
-
 /// How a call ends that is not refused.
 pub enum Ended {
     /// With what the edge itself knows.
     Own(Value),
     /// With what WeChat says.
-    Wechat(Outcome, Answer),
+    Wechat(Outcome, Box<Answer>),
 }
 
 crate::opaque!(Ended);

@@ -38,7 +38,7 @@ pub fn account(
     let accounts = edge.accounts();
     let query = target.query().unwrap_or_default();
     if let Some(token) = query::value(query, "access_token")
-        && let Some(account) = accounts.iter().find(|account| knows(account, &token))
+        && let Some(account) = of_token(&accounts, &token)
     {
         return Ok(account.clone());
     }
@@ -57,7 +57,10 @@ pub fn account(
     }
 }
 
-/// Whether it is the account's token, or was within the last 24 h.
-fn knows(account: &Account, token: &str) -> bool {
-    account.credentials.as_ref().is_some_and(|own| own.access_token.knows(token))
+/// The account whose token it is, or was within the last 24 h. That it was is rare, and takes a lock.
+fn of_token<'a>(accounts: &'a [Arc<Account>], token: &str) -> Option<&'a Arc<Account>> {
+    let own = |account: &Arc<Account>| account.credentials.clone();
+    let is = |account: &&Arc<Account>| own(account).is_some_and(|own| own.access_token.is(token));
+    let was = |account: &&Arc<Account>| own(account).is_some_and(|own| own.access_token.was(token));
+    accounts.iter().find(is).or_else(|| accounts.iter().find(was))
 }

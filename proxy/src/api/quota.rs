@@ -56,7 +56,7 @@ pub fn upkeep(edge: &Edge, budgets: &Budgets) {
 async fn learn(due: Vec<Quota>, _turn: OwnedSemaphorePermit) {
     for Quota { account, api, credentials, counts } in due {
         let path = "/cgi-bin/openapi/quota/get";
-        let ask = Ask { path, body: Some(json!({"cgi_path": api})), repeatable: true };
+        let ask = Ask { path, body: Some(json!({"cgi_path": api})), repeatable: false };
         match credentials.ask(&ask).await {
             Ok(answer) => {
                 let limit = answer["quota"]["daily_limit"].as_u64().filter(|limit| *limit > 0);

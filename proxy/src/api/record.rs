@@ -2,12 +2,12 @@
 
 use super::outcome::Outcome;
 use crate::edge::Edge;
-use crate::lines::unix_now;
-use serde::Serialize;
+use crate::lines::Line;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 use wxedge_wechat::api::errcode::{self, Answer};
+use wxedge_wechat::hex::Hex;
 
 /// Begun with a call, finished with its outcome. Dropped unfinished, as when the caller's connection ends, it counts as
 /// `client_gone`.
@@ -16,7 +16,7 @@ pub struct Record {
     begun: Instant,
     peer: IpAddr,
     /// Names the call in the log and in the edge's own errors.
-    pub rid: String,
+    pub rid: Hex<32>,
     /// Whose call it is; empty until that is known.
     pub client: String,
     /// The account it is for; empty until that is known.
@@ -35,24 +35,6 @@ pub struct Record {
 
 crate::opaque!(Record);
 
-/// The audit line.
-#[derive(Serialize)]
-struct Line<'a> {
-    ts: f64,
-    request_id: &'a str,
-    client: &'a str,
-    account: &'a str,
-    api: &'static str,
-    result: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    errcode: Option<i64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    rid: Option<&'a str>,
-    attempts: u32,
-    source: IpAddr,
-    total_ms: f64,
-}
-
 impl Record {
     /// A call has come in.
     pub fn begin(edge: &Arc<Edge>, begun: Instant, peer: IpAddr) -> Record {
@@ -60,7 +42,7 @@ impl Record {
             edge: edge.clone(),
             begun,
             peer,
-            rid: format!("{:032x}", rand::random::<u128>()),
+            rid: Hex::of(&rand::random::<[u8; 16]>()),
             client: String::new(),
             account: String::new(),
             api: "other",
@@ -93,23 +75,22 @@ impl Record {
         metrics.duration(&self.account, self.api, took);
         // The count last: who sees it finds the rest.
         metrics.request(&self.account, &self.client, self.api, outcome);
-        let line = Line {
-            ts: unix_now(),
-            request_id: &self.rid,
-            client: &self.client,
-            account: &self.account,
-            api: self.api,
-            result: outcome.label(),
-            errcode: self.errcode.or(self.own_errcode),
-            rid: self.wechat_rid.as_deref(),
-            attempts: self.attempts,
-            source: self.peer,
-            total_ms: took.as_micros() as f64 / 1_000.0,
-        };
-        self.edge.log.add(|log| {
-            // Plain fields into memory cannot fail.
-            let _written = serde_json::to_writer(log, &line);
-        });
+        let mut line = Line::begin();
+        line.text("request_id", &self.rid);
+        line.text("client", &self.client);
+        line.text("account", &self.account);
+        line.text("api", self.api);
+        line.text("result", outcome.label());
+        if let Some(errcode) = self.errcode.or(self.own_errcode) {
+            line.integer("errcode", errcode);
+        }
+        if let Some(rid) = &self.wechat_rid {
+            line.text("rid", rid);
+        }
+        line.integer("attempts", self.attempts.into());
+        line.address("source", self.peer);
+        line.ms("total_ms", took);
+        self.edge.log.add(|log| log.extend_from_slice(&line.end()));
     }
 }
 

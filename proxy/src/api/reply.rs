@@ -1,12 +1,11 @@
 //! The answer to the caller.
 
 use super::forward::Answer;
-use super::head;
 use super::outcome::Outcome;
 use super::refusal::{self, Refusal};
 use crate::limits;
 use bytes::Bytes;
-use http::{Method, StatusCode, Version, header};
+use http::{HeaderValue, Method, StatusCode, Version, header};
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
 use serde_json::Value;
@@ -39,13 +38,22 @@ pub async fn refuse(
     refusal: &Refusal,
     rid: &str,
 ) -> Result<(), Broken> {
-    if session.get_header(header::EXPECT).is_none() {
+    let waits = session.get_header(header::EXPECT).is_some();
+    if !waits {
         // The rest of its body is read, for a while: who is still sending gets the answer and not a reset. Who waits to be
         // asked for the body does not send it.
         session.set_close_on_response_before_downstream_finish(false);
     }
     let head = refusal.head().map_err(|_| Broken::Caller)?;
-    whole(session, head, refusal.body(rid).into()).await
+    whole(session, Box::new(head), refusal.body(rid).into()).await?;
+    if session.get_keepalive().is_none() && !waits {
+        // Pingora drains only where the connection goes on.
+        session.finish_body().await.map_err(|_| Broken::Caller)?;
+        let drain = session.drain_request_body();
+        // It was answered; how it ends does not matter.
+        let _drained = tokio::time::timeout(limits::WRITE_TIMEOUT, drain).await;
+    }
+    Ok(())
 }
 
 /// Writes an object.
@@ -61,7 +69,7 @@ pub async fn object(session: &mut ServerSession, object: &Value) -> Result<(), B
     ] {
         head.insert_header(name, value).map_err(|_| Broken::Caller)?;
     }
-    whole(session, head, object.to_string().into()).await
+    whole(session, Box::new(head), object.to_string().into()).await
 }
 
 /// Writes WeChat's answer.
@@ -69,31 +77,27 @@ pub async fn object(session: &mut ServerSession, object: &Value) -> Result<(), B
 /// # Errors
 /// When one end does not go on; the connection to the caller then ends, so that it sees that something is missing.
 pub async fn answer(session: &mut ServerSession, answer: Answer) -> Result<(), Broken> {
-    let (from, mut part, mut connection) = match answer {
-        Answer::Whole(from, body)
-            if session.req_header().method != Method::HEAD && may_have_body(from.status) =>
+    let (mut head, mut part, mut connection) = match answer {
+        Answer::Whole(head, body)
+            if session.req_header().method != Method::HEAD && may_have_body(head.status) =>
         {
-            let head = head::answer(&from).map_err(|_| Broken::Wechat)?;
             return whole(session, head, body).await;
         }
-        Answer::Whole(from, body) => (from, body, None),
-        Answer::Stream(from, part, connection) => (from, part, Some(connection)),
+        Answer::Whole(head, body) => (head, body, None),
+        Answer::Stream(head, part, connection) => (head, part, Some(connection)),
     };
-    let mut head = head::answer(&from).map_err(|_| Broken::Wechat)?;
-    let framed = match from.headers.get(header::CONTENT_LENGTH) {
-        _ if !may_have_body(from.status) => Ok(()),
-        Some(length) => head.insert_header(header::CONTENT_LENGTH, length),
-        None if session.req_header().version == Version::HTTP_11 => {
-            head.insert_header(header::TRANSFER_ENCODING, "chunked")
-        }
-        None => {
+    if !may_have_body(head.status) {
+        head.remove_header(&header::CONTENT_LENGTH);
+    } else if !head.headers.contains_key(header::CONTENT_LENGTH) {
+        if session.req_header().version == Version::HTTP_11 {
+            let chunked = HeaderValue::from_static("chunked");
+            head.insert_header(header::TRANSFER_ENCODING, chunked).map_err(|_| Broken::Wechat)?;
+        } else {
             session.set_keepalive(None);
-            Ok(())
         }
-    };
-    framed.map_err(|_| Broken::Wechat)?;
+    }
     session.set_write_timeout(Some(limits::API_WRITE_TIMEOUT));
-    session.write_response_header(Box::new(head)).await.map_err(|_| Broken::Caller)?;
+    session.write_response_header(head).await.map_err(|_| Broken::Caller)?;
     loop {
         if !part.is_empty() {
             session.write_response_body(part, false).await.map_err(|_| Broken::Caller)?;
@@ -123,12 +127,12 @@ fn may_have_body(status: StatusCode) -> bool {
 
 async fn whole(
     session: &mut ServerSession,
-    mut head: ResponseHeader,
+    mut head: Box<ResponseHeader>,
     body: Bytes,
 ) -> Result<(), Broken> {
     let write = async {
         head.insert_header(header::CONTENT_LENGTH, body.len())?;
-        session.write_response_header(Box::new(head)).await?;
+        session.write_response_header(head).await?;
         session.write_response_body(body, true).await
     };
     match tokio::time::timeout(limits::API_WRITE_TIMEOUT, write).await {

@@ -15,6 +15,7 @@ use pingora::protocols::http::ServerSession;
 use serde::Deserialize;
 use serde_json::json;
 use std::sync::Arc;
+use std::time::Instant;
 use wxedge_wechat::api::query;
 use wxedge_wechat::api::target::Target;
 
@@ -39,7 +40,7 @@ pub async fn answer(
     arrival: Arrival,
     record: &mut Record,
 ) -> Result<Ended, Stop> {
-    let asked = asked(session, target).await?;
+    let asked = asked(session, target, arrival.read_by()).await?;
     let account = account(edge, named, asked.appid.as_deref())?;
     record.account = account.config.name.clone();
     let key = identify::authorization(session).or(asked.secret.as_deref()).unwrap_or_default();
@@ -59,14 +60,18 @@ pub async fn answer(
     Ok(Ended::Own(json!({"access_token": token, "expires_in": expires_in})))
 }
 
-async fn asked(session: &mut ServerSession, target: &Target<'_>) -> Result<Asked, Stop> {
+async fn asked(
+    session: &mut ServerSession,
+    target: &Target<'_>,
+    by: Instant,
+) -> Result<Asked, Stop> {
     let query = target.query().unwrap_or_default();
     let of_query = |name| query::value(query, name).map(|value| value.into_owned());
     let in_query = Asked { appid: of_query("appid"), secret: of_query("secret") };
     if session.is_body_empty() {
         return Ok(in_query);
     }
-    let body = super::body::small(session, limits::API_TOKEN_REQUEST_BYTES).await?;
+    let body = super::body::small(session, limits::API_TOKEN_REQUEST_BYTES, by).await?;
     let in_body: Asked = serde_json::from_slice(&body).unwrap_or_default();
     Ok(Asked {
         appid: in_body.appid.or(in_query.appid),

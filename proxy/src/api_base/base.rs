@@ -3,21 +3,21 @@
 use super::connection::Connection;
 use super::egress::{Proxy, Tunnel};
 use super::failure::Failure;
+use super::gathered::Gathered;
 use super::health::Health;
+use super::kept::Kept;
 use crate::callback::unix_now_s;
 use crate::limits;
 use crate::upstream::Name;
+use http::HeaderValue;
 use pingora::protocols::Stream;
 use pingora::protocols::l4::stream::Stream as L4Stream;
 use pingora::protocols::tls::client::handshake;
 use prometheus::IntGauge;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Waker};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
-use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use url::{Position, Url};
@@ -25,15 +25,14 @@ use url::{Position, Url};
 /// One of WeChat's servers.
 pub struct Base {
     origin: String,
-    host: String,
+    host: HeaderValue,
     server_name: String,
     /// Nothing with http.
     tls: Option<TlsConnector>,
     /// Where to connect: the base, or the egress proxy.
     name: Arc<Name>,
     tunnel: Option<Tunnel>,
-    /// Kept connections and since when they are idle. Last in, first out: the least used ones are closed.
-    idle: Mutex<Vec<(Stream, Instant)>>,
+    kept: Kept,
     health: Mutex<(Health, Instant)>,
     up: AtomicBool,
     since: AtomicI64,
@@ -58,12 +57,13 @@ impl Base {
         gauge.set(1);
         Ok(Base {
             origin: url.origin().ascii_serialization(),
-            host: url[Position::BeforeHost..Position::AfterPort].to_owned(),
+            host: HeaderValue::from_str(&url[Position::BeforeHost..Position::AfterPort])
+                .map_err(|_| Failure::Dns)?,
             tls: (url.scheme() == "https").then(|| tls.clone()),
             server_name: host.trim_matches(['[', ']']).to_owned(),
             name: proxy.map_or_else(|| Arc::new(Name::new(host, port)), |proxy| proxy.name.clone()),
             tunnel: proxy.map(|proxy| Tunnel::new(proxy, host, port)),
-            idle: Mutex::default(),
+            kept: Kept::default(),
             health: Mutex::new((Health::default(), Instant::now())),
             up: AtomicBool::new(true),
             since: AtomicI64::new(unix_now_s()),
@@ -77,7 +77,7 @@ impl Base {
     }
 
     /// The `Host` header.
-    pub fn host(&self) -> &str {
+    pub fn host(&self) -> &HeaderValue {
         &self.host
     }
 
@@ -115,41 +115,46 @@ impl Base {
 
     /// A kept connection, if there is one that is still open.
     pub(super) fn kept(self: &Arc<Self>) -> Option<Connection> {
-        loop {
-            let (mut stream, _) = self.idle().pop()?;
-            if is_open(&mut stream) {
-                return Some(Connection::new(stream, self.clone(), true));
-            }
+        let (stream, address) = self.kept.take()?;
+        Some(Connection::new(stream, self.clone(), address, true))
+    }
+
+    /// Keeps a connection whose exchange is complete.
+    pub(super) fn keep(&self, stream: Stream, address: SocketAddr) {
+        self.kept.put(stream, address, Instant::now());
+    }
+
+    /// Closes kept connections that are of no use any more. Called once a second.
+    pub(super) fn sweep(&self) {
+        if let Some(addresses) = self.name.known() {
+            self.kept.sweep(&addresses, Instant::now());
         }
     }
 
-    /// Keeps a connection for the next exchange.
-    pub(super) fn keep(&self, stream: Stream) {
-        let mut idle = self.idle();
-        if idle.len() < limits::API_IDLE_CONNECTIONS {
-            idle.push((stream, Instant::now()));
-        }
-    }
-
-    /// Closes connections that have been idle for too long.
-    pub(super) fn reap(&self) {
-        self.idle().retain(|(_, since)| since.elapsed() < limits::API_IDLE);
-    }
-
-    fn idle(&self) -> MutexGuard<'_, Vec<(Stream, Instant)>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// A new connection; TCP, the egress proxy and TLS within the time for connecting. The addresses share it, so that
-    /// one that is silent leaves some to the next.
+    /// A new connection; TCP, the egress proxy and TLS within the time for connecting. The addresses share it for TCP, so
+    /// that one that is silent leaves some to the next.
     pub(super) async fn fresh(self: &Arc<Self>) -> Result<Connection, Failure> {
         let addresses = self.name.addresses().await?;
         let count = u32::try_from(addresses.len()).unwrap_or(u32::MAX).max(1);
         let share = (limits::API_CONNECT_TIMEOUT / count).max(limits::CONNECT_SHARE);
+        let by = tokio::time::Instant::now() + limits::API_CONNECT_TIMEOUT;
         let mut failure = Failure::Dns;
         for address in addresses.iter() {
-            match tokio::time::timeout(share, self.open(*address)).await {
-                Ok(Ok(stream)) => return Ok(Connection::new(stream, self.clone(), false)),
+            let stream = match tokio::time::timeout(share, TcpStream::connect(address)).await {
+                Ok(Ok(stream)) => stream,
+                Ok(Err(_)) => {
+                    failure = Failure::Connect;
+                    continue;
+                }
+                Err(_elapsed) => {
+                    failure = Failure::ConnectTimeout;
+                    continue;
+                }
+            };
+            match tokio::time::timeout_at(by, self.open(stream)).await {
+                Ok(Ok(stream)) => {
+                    return Ok(Connection::new(stream, self.clone(), *address, false));
+                }
                 Ok(Err(error)) => failure = error,
                 Err(_elapsed) => failure = Failure::ConnectTimeout,
             }
@@ -159,25 +164,16 @@ impl Base {
         Err(failure)
     }
 
-    async fn open(&self, address: SocketAddr) -> Result<Stream, Failure> {
-        let stream = TcpStream::connect(address).await;
-        let connected = stream.and_then(|stream| stream.set_nodelay(true).map(|()| stream));
-        let mut stream = connected.map_err(|_| Failure::Connect)?;
+    async fn open(&self, mut stream: TcpStream) -> Result<Stream, Failure> {
+        stream.set_nodelay(true).map_err(|_| Failure::Connect)?;
         if let Some(tunnel) = &self.tunnel {
             tunnel.open(&mut stream).await.map_err(|_| Failure::Proxy)?;
         }
         let stream = L4Stream::from(stream);
-        let Some(tls) = &self.tls else { return Ok(Box::new(stream)) };
+        let Some(tls) = &self.tls else { return Ok(Box::new(Gathered::new(Box::new(stream)))) };
         match handshake(tls, &self.server_name, stream).await {
-            Ok(stream) => Ok(Box::new(stream)),
+            Ok(stream) => Ok(Box::new(Gathered::new(Box::new(stream)))),
             Err(_) => Err(Failure::Tls),
         }
     }
-}
-
-/// Whether WeChat has left a connection open, and said nothing unasked.
-fn is_open(stream: &mut Stream) -> bool {
-    let mut byte = [0];
-    let mut nobody = Context::from_waker(Waker::noop());
-    Pin::new(stream).poll_read(&mut nobody, &mut ReadBuf::new(&mut byte)).is_pending()
 }

@@ -3,7 +3,7 @@
 use super::{ApiBases, Connection, Failure};
 use crate::limits;
 use bytes::{Bytes, BytesMut};
-use http::{Method, header};
+use http::{HeaderValue, Method, header};
 use pingora::http::RequestHeader;
 
 /// One small call.
@@ -14,7 +14,7 @@ pub struct Call {
     pub target: String,
     /// JSON, with POST.
     pub body: Bytes,
-    /// Whether WeChat may get it twice.
+    /// Whether WeChat may get it twice: what is fetched, never what is posted.
     pub repeatable: bool,
 }
 
@@ -51,16 +51,17 @@ async fn exchange(connection: &mut Connection, call: &Call) -> Result<(u16, Byte
     let head = RequestHeader::build(call.method.clone(), call.target.as_bytes(), Some(3));
     let mut head = head.map_err(|_| Failure::Invalid)?;
     let mut insert =
-        |name, value: String| head.insert_header(name, value).map_err(|_| Failure::Invalid);
-    insert(header::HOST, connection.base().host().to_owned())?;
+        |name, value: HeaderValue| head.insert_header(name, value).map_err(|_| Failure::Invalid);
+    insert(header::HOST, connection.base().host().clone())?;
     if call.method == Method::POST {
-        insert(header::CONTENT_TYPE, "application/json".to_owned())?;
-        insert(header::CONTENT_LENGTH, call.body.len().to_string())?;
+        insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))?;
+        insert(header::CONTENT_LENGTH, call.body.len().into())?;
     }
     connection.send_head(head).await?;
     connection.send(&call.body).await?;
     connection.finish().await?;
-    let status = connection.answer().await?.status.as_u16();
+    connection.answer().await?;
+    let status = connection.head()?.status.as_u16();
     let mut body = BytesMut::new();
     while let Some(chunk) = connection.chunk().await? {
         if body.len() + chunk.len() > limits::API_OWN_ANSWER_BYTES {

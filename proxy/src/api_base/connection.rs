@@ -9,13 +9,18 @@ use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::Stream;
 use pingora::protocols::http::v1::client::HttpSession;
 use pingora::{Error, ErrorType};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// A connection to a base, for one exchange.
 pub struct Connection {
-    session: HttpSession,
+    /// Boxed: it is large, and handed on from stage to stage.
+    session: Box<HttpSession>,
     base: Arc<Base>,
+    address: SocketAddr,
     reused: bool,
+    /// The whole request went out.
+    sent: bool,
 }
 
 impl std::fmt::Debug for Connection {
@@ -25,11 +30,16 @@ impl std::fmt::Debug for Connection {
 }
 
 impl Connection {
-    pub(super) fn new(stream: Stream, base: Arc<Base>, reused: bool) -> Connection {
-        let mut session = HttpSession::new(stream);
+    pub(super) fn new(
+        stream: Stream,
+        base: Arc<Base>,
+        address: SocketAddr,
+        reused: bool,
+    ) -> Connection {
+        let mut session = Box::new(HttpSession::new(stream));
         session.read_timeout = Some(limits::API_READ_TIMEOUT);
         session.write_timeout = Some(limits::API_WRITE_TIMEOUT);
-        Connection { session, base, reused }
+        Connection { session, base, address, reused, sent: false }
     }
 
     /// Whose it is.
@@ -69,25 +79,37 @@ impl Connection {
     pub async fn finish(&mut self) -> Result<(), Failure> {
         let finish = tokio::time::timeout(limits::API_WRITE_TIMEOUT, self.session.finish_body());
         match finish.await {
-            Ok(finished) => finished.map(drop).map_err(|e| reason(&e)),
+            Ok(Ok(_)) => {
+                self.sent = true;
+                Ok(())
+            }
+            Ok(Err(error)) => Err(reason(&error)),
             Err(_elapsed) => Err(Failure::Timeout),
         }
     }
 
-    /// The head of the answer, without those that come before the real one.
+    /// Waits for the head of the answer; those that come before the real one are passed over.
     ///
     /// # Errors
     /// When there is none in time, or it is no HTTP.
-    pub async fn answer(&mut self) -> Result<Box<ResponseHeader>, Failure> {
+    pub async fn answer(&mut self) -> Result<(), Failure> {
         self.session.read_timeout = Some(limits::API_ANSWER_TIMEOUT);
         for _interim in 0..limits::API_INTERIM_ANSWERS {
-            let head = self.session.read_resp_header_parts().await.map_err(|e| reason(&e))?;
-            if !head.status.is_informational() {
+            self.session.read_response().await.map_err(|e| reason(&e))?;
+            if !self.head()?.status.is_informational() {
                 self.session.read_timeout = Some(limits::API_READ_TIMEOUT);
-                return Ok(head);
+                return Ok(());
             }
         }
         Err(Failure::Invalid)
+    }
+
+    /// The head of the answer, once it was waited for.
+    ///
+    /// # Errors
+    /// When it was not.
+    pub fn head(&self) -> Result<&ResponseHeader, Failure> {
+        self.session.resp_header().ok_or(Failure::Invalid)
     }
 
     /// The next part of the answer's body; `None` at its end.
@@ -105,9 +127,13 @@ impl Connection {
 
     /// Keeps the connection for the next exchange if this one is complete; closes it if not.
     pub async fn release(mut self) {
+        // What WeChat did not take of a request it would take for the beginning of the next.
+        if !self.sent {
+            return;
+        }
         self.session.respect_keepalive();
         if let Some(stream) = self.session.reuse().await {
-            self.base.keep(stream);
+            self.base.keep(stream, self.address);
         }
     }
 }

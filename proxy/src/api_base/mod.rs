@@ -8,7 +8,9 @@ mod call;
 mod connection;
 mod egress;
 mod failure;
+mod gathered;
 mod health;
+mod kept;
 
 pub use base::Base;
 pub use call::Call;
@@ -91,7 +93,7 @@ impl ApiBases {
     /// Looks at every base that nobody looked at for a while, and closes what is idle. Called once a second.
     pub fn upkeep(self: &Arc<Self>) {
         for base in &self.bases {
-            base.reap();
+            base.sweep();
             if base.is_due(Instant::now()) {
                 let (bases, base) = (self.clone(), base.clone());
                 // Its result is noted; the connection is closed.

@@ -6,17 +6,15 @@ use crate::config::SourceIp;
 use crate::connection::Arrival;
 use crate::edge::Edge;
 use crate::events::Failed;
+use crate::lines::Line;
 use crate::outcome::Outcome;
 use bytes::Bytes;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 use wxedge_wechat::hex::Hex;
 use wxedge_wechat::message::{Kind, Message};
-
-/// A usual line fits.
-const LINE_BYTES: usize = 512;
 
 /// What is to be said about how a callback ended, besides its outcome.
 #[derive(Default)]
@@ -152,10 +150,9 @@ impl Record {
             line.text("reason", self.notes.reason);
         }
         line.integer("status", outcome.status().into());
-        // Addresses into memory cannot fail.
-        let _infallible = serde_json::to_writer(line.name("source"), &self.source);
+        line.address("source", self.source);
         if self.unlisted {
-            line.name("source_unlisted").extend_from_slice(b"true");
+            line.holds("source_unlisted");
         }
         if let Some(user) = &self.user {
             line.text("user", user);
@@ -163,8 +160,8 @@ impl Record {
         if let Some(ce_id) = &self.ce_id {
             line.text("ce_id", ce_id);
         }
-        line.integer("bytes_in", self.bytes_in as u64);
-        line.integer("bytes_out", bytes_out as u64);
+        line.integer("bytes_in", self.bytes_in as i64);
+        line.integer("bytes_out", bytes_out as i64);
         line.ms("read_ms", read.duration_since(self.arrival.first_byte));
         line.ms("protocol_ms", parsed.duration_since(read));
         line.ms("app_ms", answered.duration_since(parsed));
@@ -179,55 +176,5 @@ impl Drop for Record {
             self.notes.reason = "cancelled";
             self.record(Outcome::Unavailable, 0);
         }
-    }
-}
-
-/// The access log's line: one JSON object. No value needs escaping: they are numbers, labels, addresses, hashes and
-/// names from the configuration's narrow alphabet.
-struct Line(Vec<u8>);
-
-impl Line {
-    fn begin() -> Line {
-        let mut line = Line(Vec::with_capacity(LINE_BYTES));
-        line.0.extend_from_slice(b"{\"ts\":");
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        line.thousandths(now.as_millis() as u64);
-        line
-    }
-
-    /// A member's name; its value is to be appended.
-    fn name(&mut self, name: &str) -> &mut Vec<u8> {
-        self.0.extend_from_slice(b",\"");
-        self.0.extend_from_slice(name.as_bytes());
-        self.0.extend_from_slice(b"\":");
-        &mut self.0
-    }
-
-    fn text(&mut self, name: &str, text: &str) {
-        let line = self.name(name);
-        line.push(b'"');
-        line.extend_from_slice(text.as_bytes());
-        line.push(b'"');
-    }
-
-    fn integer(&mut self, name: &str, number: u64) {
-        self.name(name).extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
-    }
-
-    /// Milliseconds, to the microsecond.
-    fn ms(&mut self, name: &str, duration: Duration) {
-        self.name(name);
-        self.thousandths(duration.as_micros() as u64);
-    }
-
-    fn thousandths(&mut self, number: u64) {
-        let digit = |unit| b'0' + (number / unit % 10) as u8;
-        self.0.extend_from_slice(itoa::Buffer::new().format(number / 1_000).as_bytes());
-        self.0.extend_from_slice(&[b'.', digit(100), digit(10), digit(1)]);
-    }
-
-    fn end(mut self) -> Vec<u8> {
-        self.0.push(b'}');
-        self.0
     }
 }

@@ -45,6 +45,17 @@ pub(super) fn http_url(text: &str) -> Result<Url, &'static str> {
     Ok(url)
 }
 
+/// An HTTP proxy. What it is asked goes out in the clear, so its own address is http.
+pub(super) fn http_proxy(text: &str) -> Result<Url, &'static str> {
+    let url = http_url(text)?;
+    if url.scheme() == "http" {
+        return Ok(url);
+    }
+    Err(
+        "must begin with http://: the edge asks it by CONNECT without TLS; what goes through is TLS to WeChat",
+    )
+}
+
 /// Scheme and host of a server: https, or http on loopback, where nobody can listen in.
 pub(super) fn server_base(text: &str) -> Result<Url, &'static str> {
     let url = http_url(text)?;

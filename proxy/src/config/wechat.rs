@@ -8,7 +8,7 @@ use rustls::RootCertStore;
 use url::Url;
 
 use super::section::Section;
-use super::value::{http_url, path, server_base};
+use super::value::{http_proxy, path, server_base};
 use super::{file, shown, tls};
 
 /// How the edge reaches WeChat's API.
@@ -88,7 +88,7 @@ impl Wechat {
                 file::read(path).and_then(|pem| tls::authorities(&pem).map(|_| pem.to_vec()));
             read.map_err(|message| at.issue("ca_file", message)).ok()
         });
-        let proxy = optional(at, "proxy").and_then(|key| at.parsed(key, http_url));
+        let proxy = optional(at, "proxy").and_then(|key| at.parsed(key, http_proxy));
         Wechat { api_base, ca_file, authorities, proxy }
     }
 }

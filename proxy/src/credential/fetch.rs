@@ -96,8 +96,7 @@ fn token_call(ground: &Ground, force: bool) -> Call {
                 method: Method::POST,
                 target: "/cgi-bin/stable_token".to_owned(),
                 body: body.to_string().into(),
-                // Without force the same question has the same answer.
-                repeatable: !force,
+                repeatable: false,
             }
         }
         TokenEndpoint::Token => {

@@ -221,8 +221,13 @@ impl Credential {
         self.value.load_full()
     }
 
-    /// Whether `value` is the value there is, or was replaced within the last 24 h.
-    pub fn knows(&self, value: &str) -> bool {
+    /// Whether `value` is the value there is.
+    pub fn is(&self, value: &str) -> bool {
+        self.value.load().as_ref().is_some_and(|own| own.secret().matches(value.as_bytes()))
+    }
+
+    /// Whether `value` was replaced within the last 24 h.
+    pub fn was(&self, value: &str) -> bool {
         let digest = Digest::of(value);
         self.engine().digests(now()).any(|known| known == digest)
     }

@@ -92,6 +92,11 @@ impl Name {
         self.addresses.load_full().ok_or(Failure::Dns)
     }
 
+    /// The addresses of the last good answer, if there was one.
+    pub(crate) fn known(&self) -> Option<Arc<Vec<SocketAddr>>> {
+        self.addresses.load_full()
+    }
+
     /// None of the addresses takes a connection: there may be others by now.
     pub(crate) fn doubt(self: &Arc<Self>) {
         self.refresh(limits::DNS_PAUSE);
