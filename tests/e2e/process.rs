@@ -141,7 +141,9 @@ fn a_bad_configuration_is_exit_2_with_every_mistake_and_no_secret() {
 #[test]
 fn check_names_mistakes_and_warnings_together() {
     let edge = edge().start();
-    let wrong = crate::edge().line("tokn = 1").line("source_ip = \"enforce\"");
+    let account = Account::named("main").without_secret();
+    let account = account.line("tokn = 1").line("source_ip = \"enforce\"");
+    let wrong = crate::edge().accounts([account]);
     edge.rewrite_text(&wrong.render(&edge.folder()));
     let output = edge.command(crate::PROGRAM, &["check"]);
     assert_eq!(output.status.code(), Some(2));
