@@ -122,6 +122,12 @@ impl Line {
         line.push(b'"');
     }
 
+    /// A sentence, which may hold anything.
+    pub fn sentence(&mut self, name: &str, text: &str) {
+        // Into memory it cannot fail.
+        let _infallible = serde_json::to_writer(self.name(name), text);
+    }
+
     /// A whole number.
     pub fn integer(&mut self, name: &str, number: i64) {
         self.name(name).extend_from_slice(itoa::Buffer::new().format(number).as_bytes());

@@ -286,7 +286,7 @@ impl Upkeep {
     fn reload(&self) {
         let result = self.take_over();
         match &result {
-            Ok(()) => log::warn!("configuration reloaded"),
+            Ok(()) => log::info!("configuration reloaded"),
             Err(error) => log::error!("configuration refused, the old one stays: {error}"),
         }
         self.edge.metrics.config_reload(result.is_ok());
@@ -336,7 +336,7 @@ impl ShutdownSignalWatch for Signals {
         // Without receivers there is nothing to drain.
         let _nobody = self.drain.send(true);
         tokio::select! {
-            () = self.drained() => log::warn!("drained"),
+            () = self.drained() => log::info!("drained"),
             () = tokio::time::sleep(self.grace) => log::warn!("not drained within grace_s"),
             _ = interrupt.recv() => log::warn!("SIGINT: ending at once"),
             _ = terminate.recv() => log::warn!("second SIGTERM: ending at once"),

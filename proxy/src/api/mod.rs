@@ -86,7 +86,7 @@ impl App for Api {
 fn not_well_formed(edge: &Arc<Edge>, peer: IpAddr, reason: &str) -> (Record, Refusal) {
     let mut record = Record::begin(edge, Instant::now(), peer);
     let refusal = Refusal::bad_request(format!("the request is not well formed ({reason})"));
-    record.own_errcode = Some(refusal.errcode());
+    record.refusal = Some(refusal.clone());
     (record, refusal)
 }
 
@@ -140,7 +140,7 @@ async fn answer(
 }
 
 async fn refuse(session: &mut ServerSession, record: &mut Record, refusal: &Refusal) -> Outcome {
-    record.own_errcode = Some(refusal.errcode());
+    record.refusal = Some(refusal.clone());
     let written = reply::refuse(session, refusal, &record.rid).await;
     written.map_or_else(|broken| broken.outcome(), |()| refusal.outcome())
 }

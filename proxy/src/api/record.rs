@@ -1,6 +1,7 @@
 //! One call's entry in metrics and log: made in one place, once.
 
 use super::outcome::Outcome;
+use super::refusal::Refusal;
 use crate::edge::Edge;
 use crate::lines::Line;
 use std::net::IpAddr;
@@ -24,8 +25,8 @@ pub struct Record {
     /// The path, if it is a known one, else `other`.
     pub api: &'static str,
     errcode: Option<i64>,
-    /// The edge's own.
-    pub own_errcode: Option<i64>,
+    /// What the edge itself says instead of WeChat.
+    pub refusal: Option<Refusal>,
     /// WeChat's id of the call, which its support asks for.
     wechat_rid: Option<String>,
     /// Requests that went to WeChat.
@@ -47,7 +48,7 @@ impl Record {
             account: String::new(),
             api: "other",
             errcode: None,
-            own_errcode: None,
+            refusal: None,
             wechat_rid: None,
             attempts: 0,
             finished: false,
@@ -81,8 +82,12 @@ impl Record {
         line.text("account", &self.account);
         line.text("api", self.api);
         line.text("result", outcome.label());
-        if let Some(errcode) = self.errcode.or(self.own_errcode) {
+        let own = self.refusal.as_ref();
+        if let Some(errcode) = self.errcode.or(own.map(Refusal::errcode)) {
             line.integer("errcode", errcode);
+        }
+        if let Some(own) = own {
+            line.sentence("reason", own.message());
         }
         if let Some(rid) = &self.wechat_rid {
             line.text("rid", rid);

@@ -107,7 +107,7 @@ impl ApiBases {
         let Some(up) = base.note(failure.is_none()) else { return };
         let origin = base.origin();
         match failure {
-            None => log::warn!("{origin} is reached again"),
+            None => log::info!("{origin} is reached again"),
             Some(failure) => log::warn!("{origin} is down: {failure}"),
         }
         self.events.send("api_base", None, json!({"base": origin, "up": up}));
