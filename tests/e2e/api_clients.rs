@@ -361,3 +361,18 @@ fn an_edge_token_never_leaves_the_edge() {
     assert!(sent.iter().all(|request| !request.target.contains(&token)));
     assert_eq!(sent.iter().filter(|request| request.target.contains("=user&")).count(), 2);
 }
+
+#[test]
+fn who_may_not_read_the_token_does_not_get_it_out_of_another_call() {
+    let wechat = Wechat::start();
+    let raw = [ALLOW, "raw_token = true", &format!("key = {SHOP:?}")];
+    let edge = before(&wechat).client("crm", &[ALLOW]).client("shop", &raw).start();
+    let ask = |key: &str| {
+        let headers = [("authorization", bearer(key))];
+        let headers = headers.each_ref().map(|(name, value)| (*name, value.as_str()));
+        http::send(edge.api(), "POST", "/main/cgi-bin/openapi/rid/get", &headers, b"{}")
+    };
+    assert_refused(&ask(canary::CLIENT_KEY), 403);
+    assert_ok(&ask(SHOP));
+    assert_eq!(wechat.count("/cgi-bin/openapi/rid/get"), 1);
+}

@@ -37,6 +37,9 @@ use tokio::sync::SemaphorePermit;
 use wxedge_wechat::api::route::{ApiPath, Local, Route};
 use wxedge_wechat::api::target::Target;
 
+/// Its answer repeats another call: whose query has the token, and whose body may be another client's.
+const TELLS_TOKENS: &str = "/cgi-bin/openapi/rid/get";
+
 /// What serves the API listener.
 #[derive(Debug)]
 pub struct Api {
@@ -183,6 +186,9 @@ async fn stages<'e>(
         Route::Forward(credential) => credential,
     };
     caller.may_call(target.decoded_path())?;
+    if path.as_str() == TELLS_TOKENS {
+        caller.may_read_token()?;
+    }
     let budget =
         edge.state().budgets.get(caller.name(), &account.config.name, path.as_str()).cloned();
     *place = Some(
