@@ -174,7 +174,7 @@ pub const REACTIVE_FETCHES: usize = 500;
 /// Between such fetches.
 pub const REACTIVE_SPACING: Duration = Duration::from_secs(30);
 /// Rejected tokens in a row, each younger than [`REACTIVE_PEACE`], that are asked about at once; the next ones wait.
-pub const REACTIVE_AT_ONCE: u32 = 2;
+pub const REACTIVE_AT_ONCE: u32 = 3;
 /// Rejected tokens younger than this make the next ones wait, as failures do.
 pub const REACTIVE_PEACE: Duration = Duration::from_secs(120);
 /// How long a replaced token still tells whose call it is.

@@ -196,8 +196,8 @@ impl Engine {
             self.streak = 0;
         }
         let mut opens = self.pause;
-        if let Some(count @ 1..) = self.streak.checked_sub(limits::REACTIVE_AT_ONCE) {
-            opens = opens.max(self.streak_at.plus(backoff::exponential(count)));
+        if let Some(more) = self.streak.checked_sub(limits::REACTIVE_AT_ONCE) {
+            opens = opens.max(self.streak_at.plus(backoff::exponential(more + 1)));
         }
         if self.policy.source == Source::Token {
             opens = opens.max(self.reactive.opens());
