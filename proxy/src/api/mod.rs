@@ -34,7 +34,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::SemaphorePermit;
-use wxedge_wechat::api::route::{ApiPath, Local, Route};
+use wxedge_wechat::api::route::{ApiPath, Credential, Local, Route};
 use wxedge_wechat::api::target::Target;
 
 /// Its answer repeats another call: whose query has the token, and whose body may be another client's.
@@ -54,9 +54,7 @@ impl Api {
         let loopback = edge.config().listen.api.ip().is_loopback();
         Api { edge, loopback }
     }
-}
 
-impl Api {
     /// Answers a call that is over before it began.
     async fn refuse(&self, session: &mut ServerSession, arrival: Arrival, refusal: &Refusal) {
         let mut record = Record::begin(&self.edge, arrival.first_byte, arrival.peer);
@@ -181,7 +179,7 @@ async fn stages<'e>(
         Route::Refused(reason) => return Err(Refusal::forbidden(reason).into()),
         Route::Local(_) => match endpoint::ticket(&account, &target).await? {
             Some(ticket) => return Ok(Ended::Own(ticket)),
-            None => wxedge_wechat::api::route::Credential::AccessToken,
+            None => Credential::AccessToken,
         },
         Route::Forward(credential) => credential,
     };

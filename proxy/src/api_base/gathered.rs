@@ -2,16 +2,9 @@
 //! and the body of a small call leave in one piece, where the session would send two.
 
 use crate::limits;
-use async_trait::async_trait;
-use pingora::protocols::raw_connect::ProxyDigest;
-use pingora::protocols::tls::SslDigest;
-use pingora::protocols::{
-    ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl,
-    Stream, TimingDigest, UniqueID, UniqueIDType,
-};
+use pingora::protocols::Stream;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -88,51 +81,7 @@ impl AsyncWrite for Gathered {
     }
 }
 
-// === what Pingora asks a stream; all of it is the inner stream's ===
-
-#[async_trait]
-impl Shutdown for Gathered {
-    async fn shutdown(&mut self) {
-        self.stream.shutdown().await;
-    }
-}
-
-impl UniqueID for Gathered {
-    fn id(&self) -> UniqueIDType {
-        self.stream.id()
-    }
-}
-
-impl Ssl for Gathered {
-    fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
-        self.stream.get_ssl_digest()
-    }
-
-    fn selected_alpn_proto(&self) -> Option<ALPN> {
-        self.stream.selected_alpn_proto()
-    }
-}
-
-impl GetTimingDigest for Gathered {
-    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
-        // Asked for once a call, needed by nothing here: an empty list costs no allocation.
-        Vec::new()
-    }
-}
-
-impl GetProxyDigest for Gathered {
-    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
-        self.stream.get_proxy_digest()
-    }
-}
-
-impl GetSocketDigest for Gathered {
-    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
-        self.stream.get_socket_digest()
-    }
-}
-
-impl Peek for Gathered {}
+crate::connection::stream::passes_on!(Gathered);
 
 #[cfg(test)]
 mod tests {

@@ -4,14 +4,8 @@
 //! here, below the session, so that nothing else has to know.
 
 use crate::limits;
-use async_trait::async_trait;
 use memchr::memchr;
-use pingora::protocols::raw_connect::ProxyDigest;
-use pingora::protocols::tls::SslDigest;
-use pingora::protocols::{
-    ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl,
-    Stream, TimingDigest, UniqueID, UniqueIDType,
-};
+use pingora::protocols::Stream;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -176,48 +170,4 @@ impl AsyncWrite for Metered {
     }
 }
 
-// === what Pingora asks a stream; all of it is the inner stream's ===
-
-#[async_trait]
-impl Shutdown for Metered {
-    async fn shutdown(&mut self) {
-        self.stream.shutdown().await;
-    }
-}
-
-impl UniqueID for Metered {
-    fn id(&self) -> UniqueIDType {
-        self.stream.id()
-    }
-}
-
-impl Ssl for Metered {
-    fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
-        self.stream.get_ssl_digest()
-    }
-
-    fn selected_alpn_proto(&self) -> Option<ALPN> {
-        self.stream.selected_alpn_proto()
-    }
-}
-
-impl GetTimingDigest for Metered {
-    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
-        // Asked for once a request, needed by nothing here: an empty list costs no allocation.
-        Vec::new()
-    }
-}
-
-impl GetProxyDigest for Metered {
-    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
-        self.stream.get_proxy_digest()
-    }
-}
-
-impl GetSocketDigest for Metered {
-    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
-        self.stream.get_socket_digest()
-    }
-}
-
-impl Peek for Metered {}
+crate::connection::stream::passes_on!(Metered);

@@ -3,6 +3,7 @@
 pub mod framing;
 pub mod metered;
 pub mod origin;
+pub(crate) mod stream;
 
 use crate::limits;
 use bytes::Bytes;
