@@ -23,6 +23,8 @@ pub struct Runtime {
 pub struct Store {
     /// The folder of `url = "embedded:<folder>"`. Default `data/wxedge`.
     pub dir: PathBuf,
+    /// `key_file`: a file with 32 bytes, with which what the spool keeps of messages is encrypted. Default none.
+    pub key_file: Option<PathBuf>,
 }
 
 impl Runtime {
@@ -45,7 +47,10 @@ impl Runtime {
 impl Store {
     /// Reads `[store]`.
     pub(super) fn read(at: &Section<'_>) -> Store {
-        Store { dir: at.parsed("url", embedded).unwrap_or_else(|| PathBuf::from("data/wxedge")) }
+        Store {
+            dir: at.parsed("url", embedded).unwrap_or_else(|| PathBuf::from("data/wxedge")),
+            key_file: at.parsed("key_file", path),
+        }
     }
 }
 
