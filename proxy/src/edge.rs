@@ -16,6 +16,7 @@ use crate::limits;
 use crate::lines::{Lines, unix_now};
 use crate::metrics::Metrics;
 use crate::openid::OpenidKey;
+use crate::spool::Spool;
 use crate::store::{self, Store};
 use crate::summary::Summaries;
 use crate::upstream::Failure;
@@ -49,6 +50,8 @@ pub struct Edge {
     pub openid: OpenidKey,
     /// What survives a restart.
     pub store: Store,
+    /// What was acknowledged and not taken.
+    pub spool: Spool,
     /// What SDKs of clients carry instead of the real token.
     pub edge_tokens: EdgeTokens,
     /// The request bodies that are kept for one repetition.
@@ -111,6 +114,7 @@ impl State {
         before: Option<&State>,
         metrics: &Metrics,
         store: &Store,
+        spool: &Spool,
         events: &Arc<Events>,
     ) -> Result<State, OpenError> {
         // What can fail comes first: a reload that is refused has changed nothing.
@@ -128,7 +132,7 @@ impl State {
                 Arc::new(bases.map_err(OpenError::Wechat)?)
             }
         };
-        let shared = Shared { metrics, bases: &bases, store, events, saved: &saved };
+        let shared = Shared { metrics, bases: &bases, store, spool, events, saved: &saved };
         let budgets = Budgets::new(&config.clients, before.map(|before| &before.budgets));
         budgets.restore(unix_now_s(), &used);
         let mut accounts = HashMap::new();
@@ -145,6 +149,8 @@ impl State {
             by_path.insert(account.config.path.clone(), account.clone());
             accounts.insert(name.clone(), account);
         }
+        let names = config.accounts.values().map(|account| (&*account.appid, &*account.name));
+        spool.configure(&config.spool, names);
         let clients = Clients::new(&config.clients);
         Ok(State { config: Arc::new(config), accounts, by_path, bases, clients, budgets })
     }
@@ -167,8 +173,9 @@ impl Edge {
         let openid = OpenidKey::open(dir).map_err(key)?;
         let edge_tokens = EdgeTokens::new(key_file::open(dir, "edge_token.key").map_err(key)?);
         let metrics = Metrics::register(registry)?;
-        let events = Arc::default();
-        let state = State::new(config, None, &metrics, &store, &events)?;
+        let events: Arc<Events> = Arc::default();
+        let spool = Spool::open(store.clone(), events.clone(), &metrics)?;
+        let state = State::new(config, None, &metrics, &store, &spool, &events)?;
         Ok(Edge {
             state: ArcSwap::from_pointee(state),
             metrics,
@@ -176,6 +183,7 @@ impl Edge {
             events,
             openid,
             store,
+            spool,
             edge_tokens,
             copies: Copies::default(),
             api_places: Semaphore::new(limits::API_IN_FLIGHT),
@@ -190,7 +198,8 @@ impl Edge {
     /// When an app's URL is of no use; the old configuration stays.
     pub fn reload(&self, config: Config) -> Result<(), OpenError> {
         let before = self.state.load_full();
-        let state = State::new(config, Some(&before), &self.metrics, &self.store, &self.events)?;
+        let Edge { metrics, store, spool, events, .. } = self;
+        let state = State::new(config, Some(&before), metrics, store, spool, events)?;
         let state = Arc::new(state);
         self.state.store(state.clone());
         for account in before.accounts.values() {
@@ -260,11 +269,20 @@ impl Edge {
         self.write_down(used).await;
     }
 
+    /// An account by its appid.
+    pub fn account_of(&self, appid: &str) -> Option<Arc<Account>> {
+        let state = self.state.load();
+        state.accounts.values().find(|account| account.config.appid == appid).cloned()
+    }
+
     /// All metrics as text.
     pub fn render_metrics(&self) -> String {
-        let remembered =
-            self.state.load().accounts.values().map(|account| account.dedupe.len()).sum();
-        self.metrics.render(remembered)
+        let state = self.state.load();
+        let remembered = state.accounts.values().map(|account| account.dedupe.len()).sum();
+        for account in state.accounts.values() {
+            account.metrics.spool.show(&account.spool.seen());
+        }
+        self.metrics.render(remembered, self.spool.bytes())
     }
 
     /// **The plugin**: serves a request of somebody else's Pingora server, from `ProxyHttp::request_filter` for one.
@@ -366,6 +384,7 @@ impl Edge {
         }
         let accounts = self.accounts();
         accounts.iter().for_each(|account| account.upkeep(&self.store));
+        self.spool.upkeep(self);
         before.tell(&accounts, &self.events);
     }
 }

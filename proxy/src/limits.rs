@@ -27,6 +27,24 @@ pub const ACCEPT_BACKLOG: nix::sys::socket::Backlog = nix::sys::socket::Backlog:
 
 // --- callbacks -------------------------------------------------------------------------------------------------
 
+/// A callback is answered within this time of its first byte, or not by us: WeChat gives up after 5 s.
+pub const ANSWER_BY: Duration = Duration::from_millis(4_800);
+/// The same for `minigame_*` events, which WeChat gives up on after 3 s.
+pub const ANSWER_BY_MINIGAME: Duration = Duration::from_millis(2_800);
+/// The least time between the deadline and the answer, for the spool to write the message.
+pub const ANSWER_AFTER_DEADLINE: Duration = Duration::from_millis(100);
+/// How often WeChat delivers a message.
+pub const DELIVERIES: u32 = 3;
+/// WeChat does not repeat a message any more this long after its first delivery: 3 deliveries of 5 s, and some.
+pub const REPEATS_END: Duration = Duration::from_secs(20);
+/// `join`: how long the app has, counted from the first delivery.
+pub const JOIN_DEADLINE: Duration = Duration::from_secs(14);
+/// `join`: a delivery that begins this long after the first one is the last.
+pub const JOIN_LAST: Duration = Duration::from_secs(9);
+/// `join`: a delivery that is left unanswered is closed after this long, unless WeChat did.
+pub const JOIN_HELD: Duration = Duration::from_secs(6);
+/// `join_budget` counts the visible failures of this long.
+pub const JOIN_WINDOW: Duration = Duration::from_secs(300);
 /// Bytes of unverified bodies an account holds at once; more requests get 503.
 pub const UNVERIFIED_BYTES: usize = 64 * 1024 * 1024;
 /// Answered messages an account remembers for deduplication; the oldest go first.
