@@ -283,5 +283,10 @@ fn echo(message: &Message<'_>) -> AppAnswer {
             .to_string(),
         _ => String::new(),
     };
-    AppAnswer { status: 200, content_type: Some("application/json".to_owned()), body: reply.into() }
+    AppAnswer {
+        status: 200,
+        content_type: Some("application/json".to_owned()),
+        retry_after: None,
+        body: reply.into(),
+    }
 }

@@ -1,0 +1,3 @@
+//! What is acknowledged but not taken.
+
+pub mod reply;
