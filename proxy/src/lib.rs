@@ -40,6 +40,7 @@ pub mod outcome;
 pub mod process_log;
 mod send;
 pub mod server;
+pub mod spool;
 pub mod store;
 pub mod summary;
 pub mod tls;

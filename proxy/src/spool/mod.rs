@@ -1,0 +1,4 @@
+//! What is acknowledged but not taken by the app.
+
+pub mod breaker;
+pub mod queue;
