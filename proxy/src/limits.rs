@@ -168,6 +168,25 @@ pub const STORE_REOPEN: Duration = Duration::from_secs(1);
 /// Pages of 4 KiB in the write-ahead log that are then moved into the database.
 pub const STORE_WAL_PAGES: i64 = 1_000;
 
+// --- the spool -------------------------------------------------------------------------------------------------
+
+/// Failures of an entry's own, while others succeeded, after which it no longer holds its user back.
+pub const SPOOL_OWN_FAILURES: u32 = 8;
+/// Failures in a row of an entry that an open circuit is probed with; then the next oldest is the probe.
+pub const SPOOL_PROBE_FAILURES: u32 = 8;
+/// The longest `Retry-After` that is respected; a longer one counts as this.
+pub const SPOOL_RETRY_AFTER: Duration = Duration::from_secs(24 * 3600);
+/// Failures in a row that open the circuit.
+pub const CIRCUIT_FAILURES: u32 = 10;
+/// Half of the calls within [`CIRCUIT_WINDOW`] open it too, if they were at least this many.
+pub const CIRCUIT_CALLS: u64 = 20;
+/// How far back calls are counted.
+pub const CIRCUIT_WINDOW: Duration = Duration::from_secs(30);
+/// Between probes of an open circuit.
+pub const CIRCUIT_PROBE: Duration = Duration::from_secs(1);
+/// A probe that has not ended after this long is taken as lost; `late_timeout_s` is an hour at most.
+pub const CIRCUIT_PROBE_LOST: Duration = Duration::from_secs(3600);
+
 // --- tokens and tickets ----------------------------------------------------------------------------------------
 
 /// A longer life than this is not believed; WeChat's is 7200 s.
