@@ -6,12 +6,12 @@
 
 use super::account::Leased;
 use super::reply::{self, Sent};
-use super::{AccountSpool, Kept};
+use super::Kept;
 use crate::account::Account;
 use crate::callback::unix_now_s;
 use crate::config::LateReplyVia;
 use crate::metrics::LateReply;
-use crate::store::{Content, EntryKind, Failed};
+use crate::store::spool::{Content, Failed};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::sync::Arc;
@@ -43,28 +43,23 @@ pub async fn reply(account: &Arc<Account>, kept: &Kept, leased: Option<Leased>, 
         }
         return;
     };
-    let content = Content {
-        ce_id: kept.content.ce_id.clone(),
-        ce_type: kept.content.ce_type.clone(),
-        subject: kept.content.subject.clone(),
-        body: parcel.to_json(),
-    };
-    let reply = Kept { user: kept.user, received_s: kept.received_s, content };
+    let content = Content { body: parcel.to_json(), ..kept.content.clone() };
+    let reply = Kept { content, ..*kept };
     if parcel.is_over() {
         let failed = window_over();
         account.metrics.spool.late_reply(LateReply::Window);
         return spool.taken_with_dead_reply(leased, &reply, failed).await;
     }
     if let Some(sending) = spool.taken_with_reply(leased, &reply).await {
-        dispatch(account, sending, parcel, 1, true).await;
+        dispatch(account, sending, parcel, reply.content, true).await;
     }
 }
 
 /// Sends an entry of the spool, which may have been tried before.
-pub(super) async fn resend(account: &Arc<Account>, leased: Leased, attempt: u32, content: &Content) {
-    match serde_json::from_slice(&content.body) {
-        Ok(parcel) => dispatch(account, leased, parcel, attempt, false).await,
-        Err(_) => account.spool.bury(leased, attempt, failed("damaged", "it cannot be read")).await,
+pub(super) async fn resend(account: &Arc<Account>, leased: Leased, kept: Kept) {
+    match serde_json::from_slice(&kept.content.body) {
+        Ok(parcel) => dispatch(account, leased, parcel, kept.content, false).await,
+        Err(_) => account.spool.bury(leased, failed("damaged", "it cannot be read")).await,
     }
 }
 
@@ -73,20 +68,29 @@ async fn dispatch(
     account: &Arc<Account>,
     leased: Leased,
     mut parcel: Parcel,
-    attempt: u32,
+    content: Content,
     mut marked: bool,
 ) {
     let (spool, metrics) = (&account.spool, &account.metrics.spool);
     let Some(credentials) = &account.credentials else {
-        return spool.bury(leased, attempt, failed("no_secret", "the account has no AppSecret")).await;
+        return spool.bury(leased, failed("no_secret", "the account has no AppSecret")).await;
     };
     while let Some(message) = parcel.messages.get(parcel.sent) {
         if parcel.is_over() {
             metrics.late_reply(LateReply::Window);
-            return spool.bury(leased, attempt, window_over()).await;
+            return spool.bury(leased, window_over()).await;
         }
-        if !std::mem::take(&mut marked) && !spool.mark_sending(&leased, parcel.to_json()).await {
-            return spool.reply_failed(leased, failed("store", "the store cannot write"), None).await;
+        if !std::mem::take(&mut marked) {
+            let content = Content { body: parcel.to_json(), ..content.clone() };
+            match spool.mark_sending(&leased, content).await {
+                Ok(true) => {}
+                // Deleted meanwhile.
+                Ok(false) => return,
+                Err(error) => {
+                    let failed = failed("store", &error.to_string());
+                    return spool.reply_failed(leased, failed, None).await;
+                }
+            }
         }
         match reply::send(credentials, message).await {
             Sent::Sent => parcel.sent += 1,
@@ -96,11 +100,11 @@ async fn dispatch(
             }
             Sent::Refused { reason, detail, .. } => {
                 metrics.late_reply(LateReply::Refused);
-                return spool.bury(leased, attempt, failed(reason, &detail)).await;
+                return spool.bury(leased, failed(reason, &detail)).await;
             }
             Sent::Maybe { detail, .. } => {
                 metrics.late_reply(LateReply::MaybeSent);
-                return spool.bury(leased, attempt, maybe_sent(&detail)).await;
+                return spool.bury(leased, maybe_sent(&detail)).await;
             }
         }
     }
@@ -108,9 +112,12 @@ async fn dispatch(
     spool.taken(leased).await;
 }
 
-/// Why nobody knows whether a reply is with WeChat.
+/// Nobody knows whether the reply is with WeChat.
+pub(super) const MAYBE_SENT: &str = "maybe_sent";
+
+/// Why a reply that may be with WeChat is a dead letter.
 pub(super) fn maybe_sent(detail: &str) -> Failed {
-    failed("maybe_sent", detail)
+    failed(MAYBE_SENT, detail)
 }
 
 fn window_over() -> Failed {
