@@ -224,8 +224,8 @@ impl Api {
         lock(&self.server.platform).media.insert(id.to_owned(), media);
     }
 
-    /// From now on this user gets so many customer-service messages for so long; then they are 45047, and 45015 when the
-    /// time is over. Users of whom nothing is said get all.
+    /// From now on this user gets so many customer-service messages for so long; then they are 45047, and 45015 when
+    /// the time is over. Users of whom nothing is said get all.
     pub fn open_window(&self, touser: &str, messages: u32, lasts: Duration) {
         let until = self.clock().now() + lasts;
         lock(&self.server.platform).customers.open_window(touser, messages, until);
