@@ -77,8 +77,8 @@ pub const DNS_TIMEOUT: Duration = Duration::from_secs(3);
 pub const CONNECT_SHARE: Duration = Duration::from_millis(250);
 /// The longest `retry-after` that is believed.
 pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(24 * 3600);
-/// A message that the app turns away with 401, 403 or 404 is delivered again for this long: as long as a deployment or a key
-/// that is being changed may take.
+/// A message that the app turns away with 401, 403 or 404 is delivered again for this long: as long as a deployment
+/// or a key that is being changed may take.
 pub const TURNED_AWAY: Duration = Duration::from_secs(10 * 60);
 /// After a failed lookup, or when no address takes a connection, the next lookup waits this long.
 pub const DNS_PAUSE: Duration = Duration::from_secs(1);

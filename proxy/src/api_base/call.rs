@@ -15,8 +15,8 @@ pub struct Call {
     pub target: String,
     /// JSON, with POST.
     pub body: Bytes,
-    /// Whether WeChat may get it twice: what is fetched, never what is posted. What may not goes over a connection of its
-    /// own, because a kept one that WeChat closes at that moment would leave open whether the call arrived.
+    /// Whether WeChat may get it twice: what is fetched, never what is posted. What may not goes over a connection of
+    /// its own, because a kept one that WeChat closes at that moment would leave open whether the call arrived.
     pub repeatable: bool,
 }
 

@@ -16,7 +16,7 @@ pub enum Sent {
     Sent,
     /// It was not sent, which is certain, and may be sent later.
     NotSent {
-        /// Without a connection `dns`, `dns_timeout`, `connect`, `connect_timeout`, `tls`, `proxy`; `no_token`; and what
+        /// `no_token`; without a connection `dns`, `dns_timeout`, `connect`, `connect_timeout`, `tls`, `proxy`; what
         /// WeChat said: `busy`, `rate`, `token`.
         reason: &'static str,
         /// Why.
@@ -46,10 +46,10 @@ pub enum Sent {
 /// longer than the waits for a token ([`crate::limits::CREDENTIAL_WAIT`] each) and two calls
 /// ([`crate::limits::API_OWN_CALL_TIMEOUT`] each).
 ///
-/// Every message goes over a connection of its own. So whatever fails before there is one (the token, DNS, TCP, the egress
-/// proxy, TLS) proves that nothing was sent, and a connection that ends early was not just an old one that WeChat closed.
-/// Of the answers only WeChat's own is believed, HTTP 200 with a JSON object: a gateway's error page says nothing about
-/// what happened behind it.
+/// Every message goes over a connection of its own. So whatever fails before there is one (the token, DNS, TCP, the
+/// egress proxy, TLS) proves that nothing was sent, and a connection that ends early was not just an old one that
+/// WeChat closed. Of the answers only WeChat's own is believed, HTTP 200 with a JSON object: a gateway's error page
+/// says nothing about what happened behind it.
 pub async fn send(credentials: &Credentials, message: &Map<String, Value>) -> Sent {
     let body = Some(Value::Object(message.clone()));
     let answer = credentials.ask_for_bytes(&Ask { path: PATH, body, repeatable: false }).await;

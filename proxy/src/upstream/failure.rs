@@ -66,8 +66,9 @@ impl Failure {
 
     /// What becomes of the message.
     ///
-    /// A status is the app's own word: with 5xx, 429 and 408 it is in trouble; 401, 403 and 404 it says also while it is being
-    /// deployed or its keys are changed; any other 3xx or 4xx is about this message, and would be said again.
+    /// A status is the app's own word: with 5xx, 429 and 408 it is in trouble; 401, 403 and 404 it says also while it
+    /// is being deployed or its keys are changed; any other 3xx or 4xx is about this message, and would be said
+    /// again.
     pub fn fate(&self) -> Fate {
         match self {
             Failure::Status(401 | 403 | 404) => {

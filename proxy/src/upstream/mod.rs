@@ -46,8 +46,8 @@ pub struct AppAnswer {
     pub status: u16,
     /// The `content-type` header, if it is text.
     pub content_type: Option<String>,
-    /// How long the app wants to be left alone, at most [`limits::RETRY_AFTER_MAX`]: `retry-after`, which is looked for only
-    /// when the status is not 2xx.
+    /// How long the app wants to be left alone, at most [`limits::RETRY_AFTER_MAX`]: `retry-after`, which is looked for
+    /// only when the status is not 2xx.
     pub retry_after: Option<Duration>,
     /// The body, complete.
     pub body: Bytes,

@@ -16,8 +16,9 @@ const ACTIONS: [&str; 6] =
 const CARD: &str = "miniprogrampage";
 
 impl Message<'_> {
-    /// How long WeChat takes customer-service messages to the user because of this message: 48 hours after what the user
-    /// wrote, a minute after what the user did; `None` if it opens no window. How many it takes is WeChat's to say.
+    /// How long WeChat takes customer-service messages to the user because of this message: 48 hours after what the
+    /// user wrote, a minute after what the user did; `None` if it opens no window. How many it takes is WeChat's to
+    /// say.
     ///
     /// Source: customer-service messages
     /// (<https://developers.weixin.qq.com/doc/offiaccount/Customer_Service/Customer_Service_Messages.html>).

@@ -62,8 +62,8 @@ impl Reply {
     }
 }
 
-/// The text in pieces that WeChat takes, cut between characters. Blank ones are left out: they would be refused, and the
-/// rest with them.
+/// The text in pieces that WeChat takes, cut between characters. Blank ones are left out: they would be refused, and
+/// the rest with them.
 fn pieces(text: &str) -> impl Iterator<Item = &str> {
     let mut rest = text;
     let pieces = std::iter::from_fn(move || {
