@@ -12,22 +12,25 @@
 //! | the app is back | nothing waits any more; one attempt at once, doubled by each success, halved by each failure |
 //! | the circuit is open | the oldest entry is the probe, after 8 failures in a row the next oldest |
 //!
-//! Of what can be tried the oldest comes first. A million entries take about 130 bytes each, 100 when they are restored.
+//! Of what can be tried the oldest comes first. A million entries take about 100 bytes each.
 
 mod agenda;
 mod entry;
 mod order;
+mod pages;
+mod restore;
 mod terms;
 
 pub use entry::Pending;
 pub use order::Announced;
+pub use restore::Restore;
 pub use terms::{Failure, Terms, Verdict};
 
 use crate::limits;
 use agenda::Agenda;
 use entry::{Entry, Lease};
 use order::Order;
-use std::collections::BTreeMap;
+use pages::Pages;
 
 /// An entry to be tried now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,7 +44,7 @@ pub struct Attempt {
 /// The entries of one account that wait for one receiver.
 pub struct Queue {
     terms: Terms,
-    entries: BTreeMap<u64, Box<Entry>>,
+    entries: Pages<u64, Entry>,
     order: Order,
     agenda: Agenda,
     bytes: u64,
@@ -69,45 +72,14 @@ struct Probe {
 }
 
 impl Queue {
-    /// An empty queue.
-    pub fn new(terms: Terms) -> Queue {
-        Queue::restore(terms, 0, Vec::new())
-    }
-
-    /// What the store holds at start. Faster than to add them one by one, and smaller.
-    pub fn restore(terms: Terms, now: u64, pending: Vec<Pending>) -> Queue {
-        let entry = |pending: &Pending| Box::new(Entry::new(pending, Lease::None, 0));
-        let mut later: Vec<u64> =
-            pending.iter().filter(|pending| pending.due > now).map(|pending| pending.id).collect();
-        later.sort_unstable();
-        let entries: BTreeMap<u64, Box<Entry>> =
-            pending.iter().map(|pending| (pending.id, entry(pending))).collect();
-        let (mut turns, mut held) = (Vec::new(), Vec::new());
-        for (id, entry) in &entries {
-            if entry.holds() {
-                held.push((entry.user, *id));
-            } else {
-                turns.push(*id);
-            }
-        }
-        held.sort_unstable();
-        turns.extend(
-            held.chunk_by(|one, two| one.0 == two.0).filter_map(|user| Some(user.first()?.1)),
-        );
-        let (later, ready): (Vec<u64>, Vec<u64>) =
-            turns.into_iter().partition(|id| later.binary_search(id).is_ok());
-        let mut agenda = Agenda::new(now, ready);
-        for id in later {
-            if let Some(entry) = entries.get(&id) {
-                agenda.put(id, entry.due);
-            }
-        }
+    /// An empty queue; it is `now`.
+    pub fn new(terms: Terms, now: u64) -> Queue {
         Queue {
             terms,
-            bytes: entries.values().map(|entry| u64::from(entry.bytes)).sum(),
-            entries,
-            order: Order::new(held),
-            agenda,
+            entries: Pages::default(),
+            order: Order::default(),
+            agenda: Agenda::new(now),
+            bytes: 0,
             in_flight: 0,
             ramp: 1,
             successes: 0,
@@ -143,24 +115,33 @@ impl Queue {
             self.withdraw(announced);
         }
         let Pending { id, user, due, .. } = *pending;
-        if self.entries.contains_key(&id) {
+        if self.entries.get(id).is_some() {
             return;
         }
         let lease = if leased { Lease::FirstCall } else { Lease::None };
         let entry = Entry::new(pending, lease, self.successes);
+        let holds = entry.holds();
         self.bytes += u64::from(entry.bytes);
-        if !entry.holds() {
+        self.entries.insert(id, entry);
+        if !holds {
             if !leased {
                 self.agenda.put(id, due);
             }
-        } else {
-            self.retract(user);
-            self.order.insert(user, id);
-            if leased {
-                self.order.begin(user);
-            }
+            return;
         }
-        self.entries.insert(id, Box::new(entry));
+        let head = self.order.head(user);
+        self.order.insert(user, id);
+        if leased {
+            self.order.begin(user);
+        } else if head.is_some_and(|head| head < id) {
+            return;
+        }
+        // Whoever had the user's turn has lost it, or has it again.
+        if let Some(head) = head
+            && let Some(entry) = self.entries.get(head)
+        {
+            self.agenda.withdraw(head, entry.due);
+        }
         self.offer(user);
     }
 
@@ -204,7 +185,7 @@ impl Queue {
 
     /// The app has taken an entry, and the store has deleted it.
     pub fn delivered(&mut self, id: u64) {
-        let Some(entry) = self.entries.get(&id) else { return };
+        let Some(entry) = self.entries.get(id) else { return };
         if entry.lease == Lease::Attempt {
             self.ramp = self.ramp.saturating_mul(2).min(self.terms.concurrency);
         }
@@ -215,7 +196,7 @@ impl Queue {
     /// The call of an entry in flight has failed. `jitter` is random. None if it is not in flight.
     pub fn failed(&mut self, id: u64, now: u64, failure: Failure, jitter: u32) -> Option<Verdict> {
         let successes = self.successes;
-        let entry = self.entries.get(&id).filter(|entry| entry.lease != Lease::None)?;
+        let entry = self.entries.get(id).filter(|entry| entry.lease != Lease::None)?;
         let age = entry.age(now);
         if entry.lease == Lease::Attempt {
             self.ramp = (self.ramp / 2).max(1);
@@ -225,7 +206,7 @@ impl Queue {
             }
         }
         self.free(id);
-        let entry = self.entries.get_mut(&id)?;
+        let entry = self.entries.get_mut(id)?;
         let held = entry.holds();
         if failure.counts && entry.successes != successes {
             entry.failures = entry.failures.saturating_add(1);
@@ -233,7 +214,7 @@ impl Queue {
         entry.successes = successes;
         let pause = self.terms.pause(entry.attempts, age, &failure, jitter);
         entry.due = now.saturating_add(pause);
-        let Entry { due, attempts, failures, user, .. } = **entry;
+        let Entry { due, attempts, failures, user, .. } = *entry;
         if held && !entry.holds() {
             self.order.remove(user, id);
         }
@@ -250,7 +231,7 @@ impl Queue {
     /// An entry is dead, deleted or erased. If it was in flight, how that ends changes nothing any more.
     pub fn remove(&mut self, id: u64) -> Option<Pending> {
         self.free(id);
-        let entry = self.entries.remove(&id)?;
+        let entry = self.entries.remove(id)?;
         self.bytes -= u64::from(entry.bytes);
         self.agenda.withdraw(id, entry.due);
         self.order.remove(entry.user, id);
@@ -272,7 +253,7 @@ impl Queue {
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.len() == 0
     }
 
     /// What all entries count against `spool.max_bytes`.
@@ -282,7 +263,7 @@ impl Queue {
 
     /// The age of the oldest entry in milliseconds.
     pub fn oldest(&self, now: u64) -> Option<u64> {
-        let (_, entry) = self.entries.first_key_value()?;
+        let (_, entry) = self.entries.first()?;
         Some(u64::try_from(entry.age(now)).unwrap_or(0))
     }
 
@@ -293,17 +274,17 @@ impl Queue {
 
     /// Whether the entry is here.
     pub fn contains(&self, id: u64) -> bool {
-        self.entries.contains_key(&id)
+        self.entries.get(id).is_some()
     }
 
     /// The entry as it stands.
     pub fn get(&self, id: u64) -> Option<Pending> {
-        self.entries.get(&id).map(|entry| entry.pending(id))
+        self.entries.get(id).map(|entry| entry.pending(id))
     }
 
     /// An entry, out of the agenda already, is handed out.
     fn begin(&mut self, id: u64) -> Option<Attempt> {
-        let entry = self.entries.get_mut(&id)?;
+        let entry = self.entries.get_mut(id)?;
         entry.lease = Lease::Attempt;
         entry.attempts = entry.attempts.saturating_add(1);
         self.in_flight += 1;
@@ -315,7 +296,7 @@ impl Queue {
 
     /// An entry is no longer in flight, if it was.
     fn free(&mut self, id: u64) {
-        let Some(entry) = self.entries.get_mut(&id) else { return };
+        let Some(entry) = self.entries.get_mut(id) else { return };
         let lease = std::mem::replace(&mut entry.lease, Lease::None);
         if lease == Lease::Attempt {
             self.in_flight -= 1;
@@ -327,7 +308,7 @@ impl Queue {
 
     /// An entry that is not in flight can be tried when its turn comes.
     fn place(&mut self, id: u64) {
-        let Some(entry) = self.entries.get(&id) else { return };
+        let Some(entry) = self.entries.get(id) else { return };
         if !entry.holds() {
             self.agenda.put(id, entry.due);
         }
@@ -337,25 +318,16 @@ impl Queue {
     /// The user's oldest entry can be tried when it is due, if it is its turn.
     fn offer(&mut self, user: u64) {
         if let Some(id) = self.order.turn(user)
-            && let Some(entry) = self.entries.get(&id)
+            && let Some(entry) = self.entries.get(id)
         {
             self.agenda.put(id, entry.due);
-        }
-    }
-
-    /// It is no longer the user's turn.
-    fn retract(&mut self, user: u64) {
-        if let Some(id) = self.order.head(user)
-            && let Some(entry) = self.entries.get(&id)
-        {
-            self.agenda.withdraw(id, entry.due);
         }
     }
 
     /// Everything that waits is due.
     fn hasten(&mut self, now: u64) {
         for id in self.agenda.pull(now) {
-            if let Some(entry) = self.entries.get_mut(&id) {
+            if let Some(entry) = self.entries.get_mut(id) {
                 entry.due = now;
             }
         }

@@ -3,7 +3,8 @@
 //! One entry of a user is in flight at a time, and it is the oldest; a write that is on its way may become an older
 //! one than those that are here already.
 
-use std::collections::{BTreeSet, HashMap};
+use super::pages::Pages;
+use std::collections::HashMap;
 
 /// A write of an entry that is on its way. It ends with `Queue::add` or `Queue::withdraw`; until then it holds its user
 /// back.
@@ -17,7 +18,7 @@ pub struct Announced {
 /// The entries that hold their users back, by user and id.
 #[derive(Default)]
 pub(super) struct Order {
-    entries: BTreeSet<(u64, u64)>,
+    entries: Pages<(u64, u64), ()>,
     /// Users with a call or a write on its way.
     busy: HashMap<u64, Busy>,
     /// Of the last write that was announced.
@@ -40,21 +41,18 @@ struct Cleared {
 }
 
 impl Order {
-    pub(super) fn new(entries: Vec<(u64, u64)>) -> Order {
-        Order { entries: entries.into_iter().collect(), ..Order::default() }
-    }
-
     pub(super) fn insert(&mut self, user: u64, id: u64) {
-        self.entries.insert((user, id));
+        self.entries.insert((user, id), ());
     }
 
     pub(super) fn remove(&mut self, user: u64, id: u64) {
-        self.entries.remove(&(user, id));
+        self.entries.remove((user, id));
     }
 
     /// The user's oldest entry.
     pub(super) fn head(&self, user: u64) -> Option<u64> {
-        self.entries.range((user, 0)..=(user, u64::MAX)).next().map(|(_, id)| *id)
+        let ((owner, id), ()) = *self.entries.from((user, 0))?;
+        (owner == user).then_some(id)
     }
 
     /// The user's oldest entry, if it can be tried.
