@@ -17,9 +17,10 @@ mod writer;
 pub use counters::Counter;
 pub use credentials::SavedCredential;
 pub use error::{OpenError, StoreError};
+pub use lock::Access;
 
 use crate::limits;
-use lock::Lock;
+use lock::{Held, Lease};
 use rusqlite::Connection;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -38,8 +39,16 @@ pub struct Store(Arc<Shared>);
 // It holds tokens and keys.
 crate::opaque!(Store);
 
+/// How a store is opened.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Alone, or beside the process that has it.
+    pub access: Access,
+}
+
 struct Shared {
     path: PathBuf,
+    lease: Arc<Lease>,
     /// `None` once the store is closed.
     queue: Mutex<Option<SyncSender<Box<dyn Write>>>>,
     writable: Arc<AtomicBool>,
@@ -56,27 +65,41 @@ impl Store {
     /// # Errors
     /// When the folder cannot be written, another process has the store open, or the file is damaged, of a newer
     /// wxedge or not wxedge's at all. The text says what to do.
-    pub fn open(dir: &Path) -> Result<Store, OpenError> {
+    pub fn open(dir: &Path, options: Options) -> Result<Store, OpenError> {
         database::make_folder(dir).map_err(|error| OpenError::Unusable(dir.to_owned(), error))?;
-        let lock = Lock::take(dir)?;
+        let lease = Arc::new(Lease::take(dir, options.access)?);
+        let held = Held(lease.clone());
         let path = dir.join(FILE);
         let database = database::open(&path)?;
         let reader = database::open_reader(&path)?;
+        lease.opened();
         let (queue, arriving) = sync_channel(limits::STORE_QUEUE);
         let writable = Arc::new(AtomicBool::new(true));
         let (ending, ended) = sync_channel(0);
-        let writer = Writer::new(path.clone(), database, arriving, writable.clone(), lock, ending);
+        let writer = Writer::new(path.clone(), database, arriving, writable.clone(), held, ending);
         std::thread::Builder::new()
             .name("store".to_owned())
             .spawn(move || writer.run())
             .map_err(OpenError::Thread)?;
         Ok(Store(Arc::new(Shared {
             path,
+            lease,
             queue: Mutex::new(Some(queue)),
             writable,
             ended: Mutex::new(ended),
             reader: Mutex::new(reader),
         })))
+    }
+
+    /// Whether no other process has the store: always, unless it was joined ([`Access::Join`]). Costs next to nothing.
+    pub fn owns(&self) -> bool {
+        self.0.lease.owns()
+    }
+
+    /// Becomes the owner of a store that was joined as soon as the one before has let go; says whether it is. No other
+    /// process can get between. Costs a look at a file; to be asked every now and then.
+    pub fn try_own(&self) -> bool {
+        self.0.lease.try_own()
     }
 
     /// Whether the last write reached the disk, or would now.

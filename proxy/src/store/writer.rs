@@ -4,7 +4,7 @@
 //! written. So the connection is dropped, the batch is told that it failed, and only a file that was opened anew and
 //! has taken a write is trusted again.
 
-use super::lock::Lock;
+use super::lock::Held;
 use super::{StoreError, database};
 use crate::limits;
 use crate::process_log::Seldom;
@@ -67,7 +67,7 @@ pub(super) struct Writer {
     /// Whether the log says that the store cannot be written.
     said: bool,
     // Fields are dropped in order: the store is another's when its database is closed, and then it is told.
-    _lock: Lock,
+    _held: Held,
     _ended: SyncSender<()>,
 }
 
@@ -77,7 +77,7 @@ impl Writer {
         database: Connection,
         queue: Receiver<Box<dyn Write>>,
         writable: Arc<AtomicBool>,
-        lock: Lock,
+        held: Held,
         ended: SyncSender<()>,
     ) -> Writer {
         Writer {
@@ -88,7 +88,7 @@ impl Writer {
             last: 0,
             failures: Seldom::default(),
             said: false,
-            _lock: lock,
+            _held: held,
             _ended: ended,
         }
     }
@@ -106,7 +106,8 @@ impl Writer {
             self.note(&tidied);
         }
         if let Some(database) = &self.database {
-            // What is not moved now is moved after the next start.
+            // Another process that works with it is not made to wait. What is not moved now is moved after the next start.
+            let _kept = database.busy_timeout(Duration::ZERO);
             let _kept = database.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(()));
         }
     }
