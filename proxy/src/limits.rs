@@ -165,8 +165,11 @@ pub const STORE_BATCH_BYTES: usize = 4 * 1024 * 1024;
 pub const STORE_GATHER: Duration = Duration::from_millis(1);
 /// How long a caller waits for its write to be on disk.
 pub const STORE_WAIT: Duration = Duration::from_secs(5);
-/// How long the store waits for a program that has locked its file, such as `sqlite3`.
+/// How long a read waits for a program that has locked the store's file, and a start for another start on its folder.
 pub const STORE_LOCKED: Duration = Duration::from_secs(1);
+/// How often a write asks whether another process has ended its transaction: the other wxedge during an upgrade, or
+/// `sqlite3`; for [`STORE_WAIT`] in all.
+pub const STORE_TURN: Duration = Duration::from_millis(1);
 /// A store that cannot write tries to open its file again this often.
 pub const STORE_REOPEN: Duration = Duration::from_secs(1);
 /// Pages of 4 KiB in the write-ahead log that are then moved into the database.

@@ -25,7 +25,7 @@ pub(super) fn make_folder(dir: &Path) -> io::Result<()> {
 pub(super) fn open(path: &Path) -> Result<Connection, OpenError> {
     make_file(path).map_err(|error| OpenError::Unusable(path.to_owned(), error))?;
     let of = |error| OpenError::of(path, error);
-    let mut database = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(of)?;
+    let mut database = connect_writer(path).map_err(of)?;
     let version = schema::version(path, &database)?;
     if version > 0 {
         check(path, &database)?;
@@ -33,16 +33,16 @@ pub(super) fn open(path: &Path) -> Result<Connection, OpenError> {
         // Can be chosen only before the first table.
         database.pragma_update(None, "auto_vacuum", "INCREMENTAL").map_err(of)?;
     }
-    schema::migrate(&mut database, version).map_err(of)?;
+    schema::migrate(&mut database).map_err(of)?;
     write_ahead(&database).map_err(of)?;
     Ok(database)
 }
 
 /// Opens the database for writing again, after a failure, and tries whether it can be written.
 pub(super) fn reopen(path: &Path) -> rusqlite::Result<Connection> {
-    let database = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    let mut database = connect_writer(path)?;
     write_ahead(&database)?;
-    database.pragma_update(None, "user_version", schema::VERSION)?;
+    schema::write_version(&mut database)?;
     Ok(database)
 }
 
@@ -82,6 +82,18 @@ fn connect(path: &Path, rights: OpenFlags) -> rusqlite::Result<Connection> {
     database.busy_timeout(limits::STORE_LOCKED)?;
     // A fault of the disk is an error of a read, not a signal that ends the process.
     database.pragma_update(None, "mmap_size", 0)?;
+    Ok(database)
+}
+
+/// The connection that writes. A newer process that has joined the store, or the one that was joined, may be in a
+/// transaction: that is waited for as long as a caller waits for its write. SQLite's own waiting sleeps up to 100 ms, and
+/// so misses the moments between the commits of a busy process.
+fn connect_writer(path: &Path) -> rusqlite::Result<Connection> {
+    let mut database = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    database.busy_handler(Some(|tries: i32| {
+        std::thread::sleep(limits::STORE_TURN);
+        limits::STORE_TURN * tries.unsigned_abs() < limits::STORE_WAIT
+    }))?;
     Ok(database)
 }
 

@@ -22,11 +22,12 @@ pub use counters::Counter;
 pub use credentials::SavedCredential;
 pub use error::{OpenError, StoreError};
 pub use key::{KeyError, StoreKey};
+pub use lock::Access;
 
 use crate::limits;
 use batch::Batch;
 use key::Keys;
-use lock::Lock;
+use lock::{Held, Lease};
 use queue::Queue;
 use rusqlite::Connection;
 use std::path::{Path, PathBuf};
@@ -42,6 +43,8 @@ const FILE: &str = "wxedge.db";
 /// How a store is opened.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
+    /// Alone, or beside the process that has it.
+    pub access: Access,
     /// Messages are encrypted with it, if there is one.
     pub key: Option<StoreKey>,
 }
@@ -55,6 +58,7 @@ crate::opaque!(Store);
 
 struct Shared {
     path: PathBuf,
+    lease: Arc<Lease>,
     queue: Arc<Queue>,
     keys: Arc<Keys>,
     writable: Arc<AtomicBool>,
@@ -73,27 +77,41 @@ impl Store {
     /// wxedge or not wxedge's at all. The text says what to do.
     pub fn open(dir: &Path, options: Options) -> Result<Store, OpenError> {
         database::make_folder(dir).map_err(|error| OpenError::Unusable(dir.to_owned(), error))?;
-        let lock = Lock::take(dir)?;
+        let lease = Arc::new(Lease::take(dir, options.access)?);
+        let held = Held(lease.clone());
         let path = dir.join(FILE);
         let database = database::open(&path)?;
         let reader = database::open_reader(&path)?;
+        lease.opened();
         let queue = Arc::new(Queue::default());
         let writable = Arc::new(AtomicBool::new(true));
         let (ending, ended) = sync_channel(0);
         let writer =
-            Writer::new(path.clone(), database, queue.clone(), writable.clone(), lock, ending);
+            Writer::new(path.clone(), database, queue.clone(), writable.clone(), held, ending);
         std::thread::Builder::new()
             .name("store".to_owned())
             .spawn(move || writer.run())
             .map_err(OpenError::Thread)?;
         Ok(Store(Arc::new(Shared {
             path,
+            lease,
             queue,
             keys: Arc::new(Keys::new(options.key.as_ref())),
             writable,
             ended: Mutex::new(ended),
             reader: Mutex::new(reader),
         })))
+    }
+
+    /// Whether no other process has the store: always, unless it was joined ([`Access::Join`]). Costs next to nothing.
+    pub fn owns(&self) -> bool {
+        self.0.lease.owns()
+    }
+
+    /// Becomes the owner of a store that was joined as soon as the one before has let go; says whether it is. No other
+    /// process can get between. Costs a look at a file; to be asked every now and then.
+    pub fn try_own(&self) -> bool {
+        self.0.lease.try_own()
     }
 
     /// Whether the last write reached the disk, or would now.

@@ -7,7 +7,8 @@ use std::path::Path;
 /// "wxed": says in the file's header whose it is.
 const APPLICATION_ID: i64 = 0x7778_6564;
 
-/// The n-th brings a database of version n to version n + 1, in one transaction. They never change once released.
+/// The n-th brings a database of version n to version n + 1, in one transaction. They never change once released, and take
+/// nothing away that the wxedge before writes.
 const MIGRATIONS: [&str; 2] = [FIRST, SPOOL];
 
 const FIRST: &str = "
@@ -93,15 +94,26 @@ pub(super) fn version(path: &Path, database: &Connection) -> Result<i64, OpenErr
     }
 }
 
-/// Brings a database of version `from` up to [`VERSION`].
-pub(super) fn migrate(database: &mut Connection, from: i64) -> rusqlite::Result<()> {
+/// Brings the database up to [`VERSION`]. An older wxedge may go on writing beside it, while this one takes over.
+pub(super) fn migrate(database: &mut Connection) -> rusqlite::Result<()> {
     for (version, sql) in (1..).zip(MIGRATIONS) {
-        if version > from {
-            let transaction = database.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let transaction = database.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        if written(&transaction)? < version {
             transaction.execute_batch(sql)?;
             transaction.pragma_update(None, "user_version", version)?;
             transaction.commit()?;
         }
     }
     Ok(())
+}
+
+/// Writes the version that stands there: a write that changes nothing, also not what a newer wxedge has made of it.
+pub(super) fn write_version(database: &mut Connection) -> rusqlite::Result<()> {
+    let transaction = database.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    transaction.pragma_update(None, "user_version", written(&transaction)?)?;
+    transaction.commit()
+}
+
+fn written(database: &Connection) -> rusqlite::Result<i64> {
+    database.query_row("PRAGMA user_version", (), |row| row.get(0))
 }

@@ -5,7 +5,7 @@
 //! has taken a write is trusted again.
 
 use super::batch::{self, Batch};
-use super::lock::Lock;
+use super::lock::Held;
 use super::queue::Queue;
 use super::{StoreError, database};
 use crate::limits;
@@ -75,7 +75,7 @@ pub(super) struct Writer {
     /// Whether the log says that the store cannot be written.
     said: bool,
     // Fields are dropped in order: the store is another's when its database is closed, and then it is told.
-    _lock: Lock,
+    _held: Held,
     _ended: SyncSender<()>,
 }
 
@@ -85,7 +85,7 @@ impl Writer {
         database: Connection,
         queue: Arc<Queue>,
         writable: Arc<AtomicBool>,
-        lock: Lock,
+        held: Held,
         ended: SyncSender<()>,
     ) -> Writer {
         Writer {
@@ -99,7 +99,7 @@ impl Writer {
             loose: true,
             failures: Seldom::default(),
             said: false,
-            _lock: lock,
+            _held: held,
             _ended: ended,
         }
     }
@@ -118,7 +118,8 @@ impl Writer {
             self.note(&tidied);
         }
         if let Some(database) = &self.database {
-            // What is not moved now is moved after the next start.
+            // Another process that works with it is not made to wait. What is not moved now is moved after the next start.
+            let _kept = database.busy_timeout(Duration::ZERO);
             let _kept = database.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(()));
         }
     }
