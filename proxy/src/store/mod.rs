@@ -17,6 +17,7 @@ mod writer;
 pub use counters::Counter;
 pub use credentials::SavedCredential;
 pub use error::{OpenError, StoreError};
+pub use lock::Access;
 
 use crate::limits;
 use lock::Lock;
@@ -43,6 +44,7 @@ struct Shared {
     /// `None` once the store is closed.
     queue: Mutex<Option<SyncSender<Box<dyn Write>>>>,
     writable: Arc<AtomicBool>,
+    lock: Arc<Lock>,
     /// Hears when the writer has ended.
     ended: Mutex<Receiver<()>>,
     /// Reads do not wait for writes.
@@ -54,18 +56,19 @@ impl Store {
     /// not damaged.
     ///
     /// # Errors
-    /// When the folder cannot be written, another process has the store open, or the file is damaged, of a newer
-    /// wxedge or not wxedge's at all. The text says what to do.
-    pub fn open(dir: &Path) -> Result<Store, OpenError> {
+    /// When the folder cannot be written, another process has the store open (unless this one joins it), or the file is
+    /// damaged, of a newer wxedge or not wxedge's at all. The text says what to do.
+    pub fn open(dir: &Path, access: Access) -> Result<Store, OpenError> {
         database::make_folder(dir).map_err(|error| OpenError::Unusable(dir.to_owned(), error))?;
-        let lock = Lock::take(dir)?;
+        let lock = Arc::new(Lock::take(dir, access)?);
         let path = dir.join(FILE);
         let database = database::open(&path)?;
         let reader = database::open_reader(&path)?;
         let (queue, arriving) = sync_channel(limits::STORE_QUEUE);
         let writable = Arc::new(AtomicBool::new(true));
         let (ending, ended) = sync_channel(0);
-        let writer = Writer::new(path.clone(), database, arriving, writable.clone(), lock, ending);
+        let writer =
+            Writer::new(path.clone(), database, arriving, writable.clone(), lock.clone(), ending);
         std::thread::Builder::new()
             .name("store".to_owned())
             .spawn(move || writer.run())
@@ -74,6 +77,7 @@ impl Store {
             path,
             queue: Mutex::new(Some(queue)),
             writable,
+            lock,
             ended: Mutex::new(ended),
             reader: Mutex::new(reader),
         })))
@@ -82,6 +86,16 @@ impl Store {
     /// Whether the last write reached the disk, or would now.
     pub fn is_writable(&self) -> bool {
         self.0.writable.load(Ordering::Acquire)
+    }
+
+    /// Whether the store is this process's alone.
+    pub fn owns(&self) -> bool {
+        self.0.lock.is_held()
+    }
+
+    /// Takes the store if the process that had it has ended. Says whether it is this one's now.
+    pub fn try_own(&self) -> bool {
+        self.0.lock.try_take()
     }
 
     /// The size of the database and of its write-ahead log, in bytes.

@@ -4,7 +4,7 @@ mod crash;
 mod opening;
 mod writing;
 
-use super::{Counter, SavedCredential, Store, StoreError};
+use super::{Access, Counter, SavedCredential, Store, StoreError};
 use crate::config::Secret;
 use std::future::Future;
 use std::path::Path;
@@ -13,7 +13,7 @@ use std::task::{Context, Poll, Waker};
 use wxedge_tests::folder::Folder;
 
 fn open(folder: &Folder) -> Store {
-    Store::open(&dir(folder)).expect("a store")
+    Store::open(&dir(folder), Access::Own).expect("a store")
 }
 
 /// The store's own folder, which it makes itself.

@@ -66,8 +66,7 @@ pub(super) struct Writer {
     failures: Seldom,
     /// Whether the log says that the store cannot be written.
     said: bool,
-    // Fields are dropped in order: the store is another's when its database is closed, and then it is told.
-    _lock: Lock,
+    lock: Arc<Lock>,
     _ended: SyncSender<()>,
 }
 
@@ -77,7 +76,7 @@ impl Writer {
         database: Connection,
         queue: Receiver<Box<dyn Write>>,
         writable: Arc<AtomicBool>,
-        lock: Lock,
+        lock: Arc<Lock>,
         ended: SyncSender<()>,
     ) -> Writer {
         Writer {
@@ -88,7 +87,7 @@ impl Writer {
             last: 0,
             failures: Seldom::default(),
             said: false,
-            _lock: lock,
+            lock,
             _ended: ended,
         }
     }
@@ -203,5 +202,8 @@ impl Writer {
 impl Drop for Writer {
     fn drop(&mut self) {
         self.writable.store(false, Ordering::Release);
+        // The store is another's when its database is closed, and then it is told.
+        self.database = None;
+        self.lock.release();
     }
 }

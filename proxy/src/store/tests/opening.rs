@@ -1,6 +1,6 @@
 //! What can be opened and what is refused.
 
-use super::{dir, open};
+use super::{Access, dir, open};
 use crate::store::{OpenError, Store};
 use rusqlite::Connection;
 use std::os::unix::fs::{FileExt, PermissionsExt};
@@ -8,7 +8,7 @@ use std::path::Path;
 use wxedge_tests::folder::Folder;
 
 fn refused(dir: &Path) -> OpenError {
-    Store::open(dir).expect_err("refused")
+    Store::open(dir, Access::Own).expect_err("refused")
 }
 
 #[test]
@@ -84,7 +84,7 @@ fn another_programs_database_is_refused_and_left_alone() {
 fn what_a_crash_left_of_the_first_start_is_taken() {
     let folder = Folder::new();
     folder.write("wxedge.db", "");
-    Store::open(folder.path()).expect("a store");
+    Store::open(folder.path(), Access::Own).expect("a store");
 }
 
 #[test]
