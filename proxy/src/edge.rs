@@ -1,5 +1,7 @@
 //! The edge: its accounts, what they share, and the way in, for our own listener and for a host's Pingora server.
 
+mod drain;
+
 use crate::account::{self, Account, Shared};
 use crate::api::budget::{Budgets, beijing_day, date};
 use crate::api::caller::Clients;
@@ -274,27 +276,6 @@ impl Edge {
     pub async fn flush(&self) {
         let used = self.state.load().budgets.used();
         self.write_down(used).await;
-    }
-
-    /// The edge ends soon: nothing new comes in, and what runs has until `ends`. Counts once.
-    pub fn begin_drain(&self, ends: Instant) {
-        // A second call changes nothing.
-        let _begun = self.drain_ends.set(ends);
-    }
-
-    /// Whether the edge ends soon.
-    pub fn draining(&self) -> bool {
-        self.drain_ends().is_some()
-    }
-
-    /// When whatever still runs is cut off, once the edge drains. One atomic load.
-    pub fn drain_ends(&self) -> Option<Instant> {
-        self.drain_ends.get().copied()
-    }
-
-    /// Waits until the edge drains. May be dropped and called again at any time.
-    pub async fn drain_begun(&self) {
-        self.drain_ends.wait().await;
     }
 
     /// All metrics as text.

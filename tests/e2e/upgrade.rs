@@ -175,7 +175,7 @@ fn the_old_process_answers_what_it_has_begun() {
     gate.open();
     assert_eq!(slow.join().unwrap().reply().at("Content"), Some("the last answer"));
     assert_eq!(old.await_exit(PATIENCE).code(), Some(0));
-    assert_eq!(old.log().len(), 1);
+    assert_eq!(old.await_log(1).len(), 1);
     assert_serves(&new);
 }
 
@@ -275,7 +275,8 @@ fn a_kept_connection_takes_one_more_request_when_the_edge_drains() {
     };
     assert_ne!(ask("before").as_deref(), Some("close"));
     edge.signal(Signal::SIGTERM);
-    edge.await_stderr("draining");
+    let callback = edge.callback;
+    eventually(PATIENCE, "it drains", || Connection::open(callback, PATIENCE).is_err());
     assert_eq!(ask("on its way").as_deref(), Some("close"));
     assert_eq!(kept.closed(PATIENCE), Ok(Vec::new()));
     assert_eq!(edge.await_exit(PATIENCE).code(), Some(0));
