@@ -1,5 +1,7 @@
 //! The edge: its accounts, what they share, and the way in, for our own listener and for a host's Pingora server.
 
+mod drain;
+
 use crate::account::{self, Account, Shared};
 use crate::api::budget::{Budgets, beijing_day, date};
 use crate::api::caller::Clients;
@@ -17,7 +19,7 @@ use crate::lines::{Lines, unix_now};
 use crate::metrics::Metrics;
 use crate::openid::OpenidKey;
 use crate::spool::Spool;
-use crate::store::{self, Store};
+use crate::store::{self, Access, Store};
 use crate::summary::Summaries;
 use crate::upstream::Failure;
 use arc_swap::{ArcSwap, Guard};
@@ -33,7 +35,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SetOnce};
 use url::Url;
 
 /// Everything that serves callbacks.
@@ -62,6 +64,8 @@ pub struct Edge {
     pub quotas: Arc<Semaphore>,
     /// The day whose budgets are counted; earlier ones are gone from the store.
     budget_day: AtomicI64,
+    /// When draining must have ended, once it has begun.
+    drain_ends: SetOnce<Instant>,
 }
 
 /// Why an edge cannot be opened.
@@ -167,8 +171,22 @@ impl Edge {
     /// # Errors
     /// When the store cannot be used, or a metric of the same name is in `registry`.
     pub fn open(config: Config, registry: Registry) -> Result<Edge, OpenError> {
+        Edge::with(config, registry, Access::Own)
+    }
+
+    /// An edge that takes over from another one, as [`Edge::open`] makes it. The store becomes its own when the other one
+    /// has ended; until then both write to it.
+    ///
+    /// # Errors
+    /// As [`Edge::open`].
+    pub fn join(config: Config, registry: Registry) -> Result<Edge, OpenError> {
+        Edge::with(config, registry, Access::Join)
+    }
+
+    fn with(config: Config, registry: Registry, access: Access) -> Result<Edge, OpenError> {
         let dir = &config.store.dir;
-        let store = Store::open(dir, store::Options::default())?;
+        let options = store::Options { access, key: store_key(&config.store)? };
+        let store = Store::open(dir, options)?;
         let key = |error| OpenError::Key(dir.display().to_string(), error);
         let openid = OpenidKey::open(dir).map_err(key)?;
         let edge_tokens = EdgeTokens::new(key_file::open(dir, "edge_token.key").map_err(key)?);
@@ -189,6 +207,7 @@ impl Edge {
             api_places: Semaphore::new(limits::API_IN_FLIGHT),
             quotas: Arc::new(Semaphore::new(1)),
             budget_day: AtomicI64::new(i64::MIN),
+            drain_ends: SetOnce::new(),
         })
     }
 
@@ -365,6 +384,9 @@ impl Edge {
     /// Once a second: forgets what is old, fetches what is due, writes down what was counted, tells the readers of the event
     /// stream what happened. Within a tokio runtime.
     pub fn tick(self: &Arc<Self>, before: &mut Summaries) {
+        if !self.store.owns() && !self.draining() && self.store.try_own() {
+            log::info!("the process before this one has ended; the store is this one's alone");
+        }
         let state = self.state.load_full();
         if state.accounts.values().any(|account| account.credentials.is_some()) {
             state.bases.upkeep();

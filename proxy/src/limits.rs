@@ -22,6 +22,8 @@ pub const HEADER_BYTES: usize = 16 * 1024;
 pub const WRITE_BUFFER_BYTES: usize = 16 * 1024;
 /// Pause after `accept` failed for want of file descriptors.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Connections that are still taken when accepting ends, because the kernel has taken them already.
+pub const ACCEPT_LAST: usize = 4_096;
 /// Connections that wait in the kernel to be accepted.
 pub const ACCEPT_BACKLOG: nix::sys::socket::Backlog = nix::sys::socket::Backlog::MAXCONN;
 
@@ -250,6 +252,24 @@ pub const REPLACED_KEPT: Duration = Duration::from_secs(24 * 3600);
 /// Replaced tokens an account remembers; the oldest go first.
 pub const REPLACED_ENTRIES: usize = 256;
 
+// --- restart and upgrade ---------------------------------------------------------------------------------------
+
+/// How often draining looks whether it is done.
+pub const DRAIN_POLL: Duration = Duration::from_millis(20);
+/// How long a kept connection still takes a request when the edge drains. Who uses it often has asked by then and was told
+/// that it closes; shorter than the shortest `grace_s`.
+pub const DRAIN_LINGER: Duration = Duration::from_millis(750);
+/// How long the running and the new process wait for a word of each other.
+pub const UPGRADE_TALK: Duration = Duration::from_secs(5);
+/// How long the new process may take from getting the sockets to being ready: it reads the whole store.
+pub const UPGRADE_START: Duration = Duration::from_secs(120);
+/// A message between the two, in bytes.
+pub const UPGRADE_MESSAGE_BYTES: usize = 4 * 1024;
+/// Sockets that go with one message.
+pub const UPGRADE_SOCKETS: usize = 16;
+/// New processes that wait in the kernel to be heard.
+pub const UPGRADE_BACKLOG: i32 = 8;
+
 // --- what operators see ----------------------------------------------------------------------------------------
 
 /// Access log bytes that wait to be written; beyond them lines are dropped and counted.
@@ -268,8 +288,6 @@ pub const EVENTS: usize = 1_024;
 pub const FAILURE_EVENTS: u32 = 10;
 /// Characters of an app's answer that a failure event shows.
 pub const EVENT_RESPONSE_CHARS: usize = 200;
-/// How often draining looks whether it is done.
-pub const DRAIN_POLL: Duration = Duration::from_millis(20);
 /// File descriptors for everything that is no connection: the store, the logs, lookups of names. What is asked for at
 /// start are these and one for each connection that the configuration allows.
 pub const FILE_DESCRIPTORS: u64 = 1_024;

@@ -125,6 +125,7 @@ pub struct Builder {
     environment: Vec<(String, String)>,
     admin_key: bool,
     folder: Option<Arc<Folder>>,
+    upgrade: bool,
 }
 
 impl Builder {
@@ -143,6 +144,7 @@ impl Builder {
             environment: Vec::new(),
             admin_key: true,
             folder: None,
+            upgrade: false,
         }
     }
 
@@ -269,6 +271,12 @@ impl Builder {
         Builder { folder: Some(folder.clone()), ..self }
     }
 
+    /// With `--upgrade`, in the folder of the edge that it takes over from.
+    #[must_use]
+    pub fn after(self, edge: &Edge) -> Builder {
+        Builder { upgrade: true, ..self.folder(&edge.folder) }
+    }
+
     /// The configuration file's text, for an edge that keeps its store in `folder`.
     ///
     /// # Panics
@@ -323,6 +331,7 @@ impl Builder {
         let mut words = self.prefix.iter().chain([&self.program]);
         let mut command = Command::new(words.next().expect("a program"));
         command.args(words).args(["run", "--config"]).arg(config).current_dir(folder.path());
+        command.args(self.upgrade.then_some("--upgrade"));
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.spawn().expect("the program")
@@ -335,11 +344,19 @@ impl Builder {
     #[track_caller]
     #[must_use]
     pub fn start(&self) -> Edge {
+        let mut edge = self.begin();
+        edge.await_start();
+        edge
+    }
+
+    /// Starts it and does not wait: its addresses are not known yet.
+    #[must_use]
+    pub fn begin(&self) -> Edge {
         let folder = self.folder.clone().unwrap_or_default();
         let mut child = self.spawn(&folder);
         let stdout = Lines::collect(child.stdout.take().expect("a pipe"));
         let stderr = Lines::collect(child.stderr.take().expect("a pipe"));
-        let mut edge = Edge {
+        Edge {
             callback: SocketAddr::from(([0, 0, 0, 0], 0)),
             admin: SocketAddr::from(([0, 0, 0, 0], 0)),
             accounts: self.accounts.clone(),
@@ -349,9 +366,7 @@ impl Builder {
             stdout,
             stderr,
             folder,
-        };
-        edge.await_start();
-        edge
+        }
     }
 
     /// Starts it, waits until it has ended by itself, and returns its exit code and what it said.
@@ -361,7 +376,7 @@ impl Builder {
     #[track_caller]
     #[must_use]
     pub fn fail(&self) -> (Option<i32>, String) {
-        let folder = Folder::new();
+        let folder = self.folder.clone().unwrap_or_default();
         let mut child = self.spawn(&folder);
         let stdout = Lines::collect(child.stdout.take().expect("a pipe"));
         let stderr = Lines::collect(child.stderr.take().expect("a pipe"));

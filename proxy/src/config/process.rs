@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::section::Section;
-use super::value::path;
+use super::value::{path, socket_path};
 
 /// How the process runs.
 #[derive(Debug, PartialEq, Eq)]
@@ -38,7 +38,7 @@ impl Runtime {
             },
             grace: Duration::from_secs(at.integer("grace_s", 1..=600, 10)),
             upgrade_sock: at
-                .parsed("upgrade_sock", path)
+                .parsed("upgrade_sock", socket_path)
                 .unwrap_or_else(|| PathBuf::from("data/upgrade.sock")),
         }
     }
