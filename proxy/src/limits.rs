@@ -189,6 +189,15 @@ pub const STORE_FREE_PAGES: i64 = 1_024;
 pub const SPOOL_ENTRY_BYTES: u64 = 256;
 /// Bytes of an app's last answer that are kept.
 pub const SPOOL_ANSWER_BYTES: usize = 1_024;
+/// Entries of one account that are on their way to the disk; more callbacks get 503. Well below [`STORE_QUEUE`], so that
+/// one account's storm leaves room for the others.
+pub const SPOOL_WRITES: usize = 4_096;
+/// The longest wait that an entry brings over a restart, whatever the clock says meanwhile.
+pub const SPOOL_RESTORED_WAIT: Duration = Duration::from_secs(600);
+/// How often the spool is looked at when nothing happens.
+pub const SPOOL_IDLE: Duration = Duration::from_secs(1);
+/// How often old dead letters are looked for.
+pub const SPOOL_EXPIRE: Duration = Duration::from_secs(60);
 /// Entries that one transaction replays, deletes or forgets.
 pub const SPOOL_CHUNK: usize = 1_000;
 /// Entries on one page of the list.
@@ -213,7 +222,7 @@ pub const CIRCUIT_WINDOW: Duration = Duration::from_secs(30);
 /// Between probes of an open circuit.
 pub const CIRCUIT_PROBE: Duration = Duration::from_secs(1);
 /// A probe that has not ended after this long is taken as lost; `late_timeout_s` is an hour at most.
-pub const CIRCUIT_PROBE_LOST: Duration = Duration::from_secs(3600);
+pub const CIRCUIT_PROBE_LOST: Duration = Duration::from_secs(2);
 
 // --- tokens and tickets ----------------------------------------------------------------------------------------
 

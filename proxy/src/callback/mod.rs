@@ -159,7 +159,8 @@ pub struct Random {
 }
 
 impl Random {
-    fn draw() -> Random {
+    /// Fresh randomness.
+    pub fn draw() -> Random {
         let mut rng = rand::rng();
         let (mut padding, mut names) = ([0; 16], [0; 32]);
         rng.fill_bytes(&mut padding);

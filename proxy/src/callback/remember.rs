@@ -164,7 +164,7 @@ impl Keeper {
     async fn repeats_end(&self) {
         tokio::select! {
             () = sleep_until((self.begun + limits::REPEATS_END).into()) => {}
-            () = self.edge.draining() => {}
+            () = self.edge.drain_begun() => {}
         }
     }
 
