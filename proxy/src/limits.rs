@@ -131,9 +131,13 @@ pub const QUOTA_REFRESH: Duration = Duration::from_secs(60 * 60);
 // --- the store -------------------------------------------------------------------------------------------------
 
 /// Writes that wait for the store; beyond them a write is refused at once.
-pub const STORE_QUEUE: usize = 4_096;
+pub const STORE_QUEUE: usize = 16_384;
+/// Bytes of messages in writes that wait for the store; beyond them a write is refused at once.
+pub const STORE_QUEUE_BYTES: usize = 64 * 1024 * 1024;
 /// Writes that share one transaction and one sync of the disk.
-pub const STORE_BATCH: usize = 512;
+pub const STORE_BATCH: usize = 1_024;
+/// Bytes of messages after which a transaction takes no further write.
+pub const STORE_BATCH_BYTES: usize = 4 * 1024 * 1024;
 /// How long a batch waits for as many writes as the last one had.
 pub const STORE_GATHER: Duration = Duration::from_millis(1);
 /// How long a caller waits for its write to be on disk.
@@ -144,6 +148,25 @@ pub const STORE_LOCKED: Duration = Duration::from_secs(1);
 pub const STORE_REOPEN: Duration = Duration::from_secs(1);
 /// Pages of 4 KiB in the write-ahead log that are then moved into the database.
 pub const STORE_WAL_PAGES: i64 = 1_000;
+/// Bytes the write-ahead log's file keeps for the next writes.
+pub const STORE_WAL_BYTES: i64 = 16 * 1024 * 1024;
+/// How long nobody writes before the store gives pages back that it no longer needs, some at a time.
+pub const STORE_IDLE: Duration = Duration::from_millis(100);
+/// Pages of 4 KiB that it gives back at a time: the next write waits no longer than for these.
+pub const STORE_SHRINK_PAGES: i64 = 1_024;
+/// Free pages of 4 KiB that it keeps for what is written next.
+pub const STORE_FREE_PAGES: i64 = 1_024;
+
+/// Bytes that an entry of the spool counts besides its content: its rows, and what memory holds of it.
+pub const SPOOL_ENTRY_BYTES: u64 = 256;
+/// Bytes of an app's last answer that are kept.
+pub const SPOOL_ANSWER_BYTES: usize = 1_024;
+/// Entries that one transaction replays, deletes or forgets.
+pub const SPOOL_CHUNK: usize = 1_000;
+/// Entries on one page of the list.
+pub const SPOOL_PAGE: usize = 1_000;
+/// Bits of an entry's id below the millisecond its process has started in.
+pub const SPOOL_ID_BITS: u32 = 10;
 
 // --- tokens and tickets ----------------------------------------------------------------------------------------
 

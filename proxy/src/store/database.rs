@@ -95,15 +95,24 @@ fn write_ahead(database: &Connection) -> rusqlite::Result<()> {
     // One sync for each commit.
     database.pragma_update(None, "synchronous", "FULL")?;
     // The writer does it between commits.
-    database.pragma_update(None, "wal_autocheckpoint", 0)
+    database.pragma_update(None, "wal_autocheckpoint", 0)?;
+    // A log that grew long while somebody read becomes short again.
+    database.pragma_update(None, "journal_size_limit", limits::STORE_WAL_BYTES)?;
+    // What is deleted is overwritten: messages do not stay in free pages.
+    database.pragma_update(None, "secure_delete", true)
 }
 
+/// Looks over the tables that must be right and are small. The spool's may be large: reading its entries finds damage
+/// there, and each content has a checksum.
 fn check(path: &Path, database: &Connection) -> Result<(), OpenError> {
-    let found: String = database
-        .query_row("PRAGMA quick_check(1)", (), |row| row.get(0))
-        .map_err(|error| OpenError::of(path, error))?;
-    match found.as_str() {
-        "ok" => Ok(()),
-        _ => Err(OpenError::Damaged { path: path.to_owned(), what: found }),
+    for table in ["sqlite_schema", "credential", "counter", "value"] {
+        let sql = format!("PRAGMA quick_check({table})");
+        let found: String = database
+            .query_row(&sql, (), |row| row.get(0))
+            .map_err(|error| OpenError::of(path, error))?;
+        if found != "ok" {
+            return Err(OpenError::Damaged { path: path.to_owned(), what: found });
+        }
     }
+    Ok(())
 }

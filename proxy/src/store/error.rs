@@ -68,10 +68,7 @@ fn of(pid: Option<u32>) -> String {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
     /// Refused at once, nothing was written.
-    #[error(
-        "{} writes wait for the store and it takes no more; its disk is too slow",
-        limits::STORE_QUEUE
-    )]
+    #[error("too much waits for the store already; its disk is too slow")]
     Busy,
     /// It is not known whether it was or will be written.
     #[error("the store's disk has not taken a write for {} s", limits::STORE_WAIT.as_secs())]
