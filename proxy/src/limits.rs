@@ -265,8 +265,8 @@ pub const REPLACED_ENTRIES: usize = 256;
 
 /// How often draining looks whether it is done.
 pub const DRAIN_POLL: Duration = Duration::from_millis(20);
-/// How long a kept connection still takes a request when the edge drains. Who uses it often has asked by then and was told
-/// that it closes; shorter than the shortest `grace_s`.
+/// How long a kept connection still takes a request when the edge drains. Who uses it often has asked by then and was
+/// told that it closes; shorter than the shortest `grace_s`.
 pub const DRAIN_LINGER: Duration = Duration::from_millis(750);
 /// How long the running and the new process wait for a word of each other.
 pub const UPGRADE_TALK: Duration = Duration::from_secs(5);
