@@ -293,8 +293,8 @@ pub const REMINDER: Duration = Duration::from_secs(10);
 pub const LOG_PATH_CHARS: usize = 64;
 /// Events a slow reader may lag behind; beyond them it loses and is told how many.
 pub const EVENTS: usize = 1_024;
-/// Failure events a second and account.
-pub const FAILURE_EVENTS: u32 = 10;
+/// Events of one kind a second and account: failures, and each thing that happens to entries of the spool.
+pub const EVENTS_A_SECOND: u32 = 10;
 /// Characters of an app's answer that a failure event shows.
 pub const EVENT_RESPONSE_CHARS: usize = 200;
 /// File descriptors for everything that is no connection: the store, the logs, lookups of names. What is asked for at
