@@ -223,8 +223,10 @@ impl Spool {
             return;
         }
         for account in accounts {
-            if account.spool.begin() {
-                tokio::spawn(redeliver::run(edge.clone(), account.spool.clone()));
+            if !edge.draining()
+                && let Some(running) = account.spool.begin()
+            {
+                tokio::spawn(redeliver::run(edge.clone(), running));
             }
         }
         let now_s = unix_now_s();
