@@ -18,6 +18,7 @@ mod agenda;
 mod entry;
 mod order;
 mod pages;
+mod probe;
 mod restore;
 mod terms;
 
@@ -26,11 +27,11 @@ pub use order::Announced;
 pub use restore::Restore;
 pub use terms::{Failure, Terms, Verdict};
 
-use crate::limits;
 use agenda::Agenda;
 use entry::{Entry, Lease};
 use order::Order;
 use pages::Pages;
+use probe::Probe;
 
 /// An entry to be tried now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,17 +60,6 @@ pub struct Queue {
 
 // A million entries.
 crate::opaque!(Queue);
-
-/// Who an open circuit is probed with.
-#[derive(Default)]
-struct Probe {
-    /// The last one.
-    id: Option<u64>,
-    /// Its failures in a row.
-    failures: u32,
-    /// Older ones have given way.
-    from: u64,
-}
 
 impl Queue {
     /// An empty queue; it is `now`.
@@ -110,16 +100,16 @@ impl Queue {
 
     /// An entry is durable. With `leased` its first call still runs; that call's end is to be told. A dead letter that is
     /// replayed is added like a new entry: it is tried before younger ones of its user that are not in flight.
-    pub fn add(&mut self, pending: &Pending, leased: bool, announced: Option<Announced>) {
+    pub fn add(&mut self, pending: Pending, leased: bool, announced: Option<Announced>) {
         if let Some(announced) = announced {
             self.withdraw(announced);
         }
-        let Pending { id, user, due, .. } = *pending;
+        let Pending { id, user, due, .. } = pending;
         if self.entries.get(id).is_some() {
             return;
         }
         let lease = if leased { Lease::FirstCall } else { Lease::None };
-        let entry = Entry::new(pending, lease, self.successes);
+        let entry = Entry::new(&pending, lease, self.successes);
         let holds = entry.holds();
         self.bytes += u64::from(entry.bytes);
         self.entries.insert(id, entry);
@@ -161,14 +151,7 @@ impl Queue {
             return None;
         }
         self.hasten(now);
-        let id = self.agenda.take_from(self.probe.from).or_else(|| {
-            self.probe.from = 0;
-            self.agenda.take_from(0)
-        })?;
-        if self.probe.id != Some(id) {
-            self.probe.id = Some(id);
-            self.probe.failures = 0;
-        }
+        let id = self.probe.take(&mut self.agenda)?;
         self.begin(id)
     }
 
@@ -329,17 +312,6 @@ impl Queue {
         for id in self.agenda.pull(now) {
             if let Some(entry) = self.entries.get_mut(id) {
                 entry.due = now;
-            }
-        }
-    }
-}
-
-impl Probe {
-    fn failed(&mut self, id: u64) {
-        if self.id == Some(id) {
-            self.failures += 1;
-            if self.failures >= limits::SPOOL_PROBE_FAILURES {
-                self.from = id.saturating_add(1);
             }
         }
     }

@@ -109,4 +109,9 @@ impl Order {
             self.busy.remove(&user);
         }
     }
+
+    #[cfg(test)]
+    pub(super) fn heap_bytes(&self) -> usize {
+        self.entries.heap_bytes()
+    }
 }
