@@ -17,7 +17,7 @@ impl Probe {
     /// Takes the oldest entry that has not given way; when all have, the oldest.
     pub(super) fn take(&mut self, agenda: &mut Agenda) -> Option<u64> {
         let id = agenda.take_from(self.from).or_else(|| {
-            self.from = 0;
+            *self = Probe::default();
             agenda.take_from(0)
         })?;
         if self.id != Some(id) {

@@ -1,3 +1,6 @@
+mod judge;
+mod schedule;
+
 use super::*;
 
 const HOUR: u64 = 3_600_000;
