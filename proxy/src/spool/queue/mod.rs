@@ -99,7 +99,8 @@ impl Queue {
     }
 
     /// An entry is durable. With `leased` its first call still runs; that call's end is to be told. A dead letter that is
-    /// replayed is added like a new entry: it is tried before younger ones of its user that are not in flight.
+    /// replayed is added like a new entry, with 0 failures: it is tried before younger ones of its user, but for one that
+    /// is in flight.
     pub fn add(&mut self, pending: Pending, leased: bool, announced: Option<Announced>) {
         if let Some(announced) = announced {
             self.withdraw(announced);

@@ -77,7 +77,7 @@ impl Order {
 
     pub(super) fn announce(&mut self, user: u64) -> Announced {
         self.busy.entry(user).or_default();
-        // Who has its turn keeps it.
+        // Whose turn it is, keeps it.
         let _turn = self.turn(user);
         self.ticket += 1;
         let ticket = self.ticket;

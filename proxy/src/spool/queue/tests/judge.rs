@@ -99,21 +99,23 @@ impl Judge {
         self.in_flight() < self.ramp.min(self.terms.concurrency)
     }
 
-    /// Whether it is this entry's turn; when it is due is another question.
-    fn may(&self, id: u64) -> bool {
-        let known = &self.entries[&id];
-        let mut before = self
-            .entries
-            .iter()
-            .filter(|(_, other)| other.holds() && other.stored.user == known.stored.user);
-        known.added
-            && known.flight.is_none()
-            && !(known.holds() && before.any(|(other, of)| *other < id || of.flight.is_some()))
+    /// The entries whose turn it is, oldest first; when they are due is another question.
+    fn turns(&self) -> Vec<u64> {
+        let mut blocked = BTreeSet::new();
+        for known in self.entries.values().filter(|known| known.holds() && known.flight.is_some()) {
+            blocked.insert(known.stored.user);
+        }
+        let turn = |(id, known): (&u64, &Known)| {
+            let turn = !known.holds() || blocked.insert(known.stored.user);
+            (turn && known.added && known.flight.is_none()).then_some(*id)
+        };
+        self.entries.iter().filter_map(turn).collect()
     }
 
-    /// The same, and nothing on its way may turn out to be older.
-    fn must(&self, id: u64) -> bool {
-        self.may(id) && !self.writes.contains(&self.entries[&id].stored.user)
+    /// Those of them that nothing on its way may turn out to be older than.
+    fn sure(&self) -> Vec<u64> {
+        let sure = |id: &u64| !self.writes.contains(&self.entries[id].stored.user);
+        self.turns().into_iter().filter(sure).collect()
     }
 
     fn due(&self, id: u64) -> bool {
@@ -126,7 +128,7 @@ impl Judge {
             self.seen.insert("no room");
             return;
         }
-        let must = self.entries.keys().copied().find(|id| self.due(*id) && self.must(*id));
+        let must = self.sure().into_iter().find(|id| self.due(*id));
         let Some(attempt) = taken else {
             return assert_eq!(must, None, "left, though it could be tried");
         };
@@ -142,7 +144,7 @@ impl Judge {
             return assert_eq!(taken, None, "more at once than there may be");
         }
         self.hastened(queue);
-        let others: Vec<u64> = self.entries.keys().copied().filter(|id| self.must(*id)).collect();
+        let others = self.sure();
         let Some(attempt) = taken else {
             return assert!(others.is_empty(), "the circuit could be probed with {others:?}");
         };
@@ -169,7 +171,7 @@ impl Judge {
     }
 
     fn began(&mut self, Attempt { id, attempt }: Attempt) {
-        assert!(self.may(id), "{id} in its user's way: {:?}", self.entries);
+        assert!(self.turns().contains(&id), "{id} in its user's way: {:?}", self.entries);
         let known = self.entries.get_mut(&id).unwrap();
         known.calls += 1;
         assert_eq!(attempt, known.stored.attempts + known.calls);
@@ -249,7 +251,7 @@ impl Judge {
 
     /// Nobody waits for its time: while the circuit is open, and when it closes.
     fn hastened(&mut self, queue: &Queue) {
-        let must: Vec<u64> = self.entries.keys().copied().filter(|id| self.must(*id)).collect();
+        let must = self.sure();
         for (id, known) in self.entries.iter_mut().filter(|(_, known)| known.added) {
             let due = queue.get(*id).unwrap().due;
             assert!(due == known.stored.due || due == self.now);

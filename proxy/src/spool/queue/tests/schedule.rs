@@ -8,7 +8,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-const STEPS: usize = 150;
+const STEPS: usize = 100;
 const SECOND: u64 = 1_000;
 const MINUTE: u64 = 60 * SECOND;
 const HOUR: u64 = 60 * MINUTE;
@@ -96,7 +96,8 @@ impl Schedule {
             0..35 => self.message(),
             35..60 => self.write(),
             60..85 => {
-                let most = pick(&mut self.random, &[50, 2 * SECOND, MINUTE, 20 * MINUTE]);
+                let most =
+                    pick(&mut self.random, &[50, 2 * SECOND, 5 * SECOND, MINUTE, 20 * MINUTE]);
                 let until = self.now + self.random.random_range(0..most);
                 self.advance(until);
             }
