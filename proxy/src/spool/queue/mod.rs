@@ -1,11 +1,11 @@
 //! Entries of one account on their way to the app: which is tried next, and what follows from how that ends.
 //!
-//! Pure: no I/O, no clock, no randomness. What the queue holds is durable already; the caller makes the calls, keeps what
-//! they lead to in the store, and tells the queue. Times are milliseconds of a monotonic clock.
+//! Pure: no I/O, no clock, no randomness. What the queue holds is durable already; the caller makes the calls, keeps
+//! what they lead to in the store, and tells the queue. Times are milliseconds of a monotonic clock.
 //!
 //! | event | what follows |
 //! |---|---|
-//! | an entry is added | its user's entries are tried in the order of ids, one at a time; users do not wait for each other |
+//! | an entry is added | its user's entries are tried in the order of ids, one at a time; no user waits for another |
 //! | its first call still runs | it is leased: not tried before that call's end is told |
 //! | an attempt fails | a pause that doubles, at least what `Retry-After` asks; a dead letter when it is too old |
 //! | it failed 8 times for a fault of its own | its user no longer waits for it; it is tried on by itself |
@@ -98,9 +98,9 @@ impl Queue {
         self.offer(user);
     }
 
-    /// An entry is durable. With `leased` its first call still runs; that call's end is to be told. A dead letter that is
-    /// replayed is added like a new entry, with 0 failures: it is tried before younger ones of its user, but for one that
-    /// is in flight.
+    /// An entry is durable. With `leased` its first call still runs; that call's end is to be told. A dead letter that
+    /// is replayed is added like a new entry, with 0 failures: it is tried before younger ones of its user, but for one
+    /// that is in flight.
     pub fn add(&mut self, pending: Pending, leased: bool, announced: Option<Announced>) {
         if let Some(announced) = announced {
             self.withdraw(announced);

@@ -16,10 +16,14 @@ pub(super) struct Probe {
 impl Probe {
     /// Takes the oldest entry that has not given way; when all have, the oldest.
     pub(super) fn take(&mut self, agenda: &mut Agenda) -> Option<u64> {
-        let id = agenda.take_from(self.from).or_else(|| {
-            *self = Probe::default();
-            agenda.take_from(0)
-        })?;
+        let id = match agenda.take_from(self.from) {
+            Some(id) => id,
+            None => {
+                let id = agenda.take_from(0)?;
+                *self = Probe::default();
+                id
+            }
+        };
         if self.id != Some(id) {
             self.id = Some(id);
             self.failures = 0;

@@ -1,4 +1,5 @@
-//! A queue and a circuit breaker among messages, writes, failures, replays and restarts, in an order that a seed decides.
+//! A queue and a circuit breaker among messages, writes, failures, replays and restarts, in an order that a seed
+//! decides.
 
 use super::super::{Announced, Failure, Pending, Queue, Restore, Terms, Verdict};
 use super::judge::Judge;
@@ -132,7 +133,8 @@ impl Schedule {
             id: 0,
             user,
             attempts: u32::from(!behind),
-            failures: 0,
+            // Eight of its own are rare, so some come with most of them.
+            failures: pick(&mut self.random, &[0, 0, 0, 6]),
             received_at: self.now as i64 - self.random.random_range(0..5_000),
             due: self.now + pause,
             bytes: self.random.random_range(0..1_000),
