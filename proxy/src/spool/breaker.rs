@@ -115,8 +115,8 @@ impl Breaker {
         }
     }
 
-    /// Whether the caller is to make a call now, with the oldest entry or, if none waits, with a live message, and to tell
-    /// its end with [`Breaker::probe_ended`]: one a second, one at a time.
+    /// Whether the caller is to make a call now, with the oldest entry or, if none waits, with a live message, and to
+    /// tell its end with [`Breaker::probe_ended`]: one a second, one at a time.
     pub fn try_probe(&mut self, now: u64) -> bool {
         let pause = match self.state {
             State::Closed => return false,
