@@ -121,7 +121,7 @@ impl Breaker {
         let pause = match self.state {
             State::Closed => return false,
             State::Open => limits::CIRCUIT_PROBE,
-            State::Probing => limits::CIRCUIT_PROBE_LOST,
+            State::Probing => limits::CIRCUIT_PROBE_HANGS,
         };
         if u128::from(now.saturating_sub(self.tried)) < pause.as_millis() {
             return false;
