@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -125,6 +126,7 @@ pub struct Builder {
     environment: Vec<(String, String)>,
     admin_key: bool,
     folder: Option<Arc<Folder>>,
+    store: Option<PathBuf>,
 }
 
 impl Builder {
@@ -143,6 +145,7 @@ impl Builder {
             environment: Vec::new(),
             admin_key: true,
             folder: None,
+            store: None,
         }
     }
 
@@ -269,7 +272,13 @@ impl Builder {
         Builder { folder: Some(folder.clone()), ..self }
     }
 
-    /// The configuration file's text, for an edge that keeps its store in `folder`.
+    /// With its store in this folder, not in the folder of the test.
+    #[must_use]
+    pub fn store(self, store: &Path) -> Builder {
+        Builder { store: Some(store.to_owned()), ..self }
+    }
+
+    /// The configuration file's text, for an edge that keeps its store in `folder` unless told otherwise.
     ///
     /// # Panics
     /// Never: text can always be longer.
@@ -294,7 +303,8 @@ impl Builder {
         }
         text.push_str(&lines(&self.runtime));
         text.push_str(&format!("upgrade_sock = \"{path}/upgrade.sock\"\n"));
-        text.push_str(&format!("[store]\nurl = \"embedded:{path}/store\"\n"));
+        let store = self.store.clone().unwrap_or_else(|| folder.path().join("store"));
+        text.push_str(&format!("[store]\nurl = \"embedded:{}\"\n", store.display()));
         text.push_str("[wechat]\n");
         if !self.wechat.iter().any(|line| line.starts_with("api_base")) {
             // Nobody is there: no test asks the real WeChat.
@@ -335,11 +345,19 @@ impl Builder {
     #[track_caller]
     #[must_use]
     pub fn start(&self) -> Edge {
+        let mut edge = self.begin();
+        edge.await_start();
+        edge
+    }
+
+    /// Starts it and does not wait: it may not listen yet.
+    #[must_use]
+    pub fn begin(&self) -> Edge {
         let folder = self.folder.clone().unwrap_or_default();
         let mut child = self.spawn(&folder);
         let stdout = Lines::collect(child.stdout.take().expect("a pipe"));
         let stderr = Lines::collect(child.stderr.take().expect("a pipe"));
-        let mut edge = Edge {
+        Edge {
             callback: SocketAddr::from(([0, 0, 0, 0], 0)),
             admin: SocketAddr::from(([0, 0, 0, 0], 0)),
             accounts: self.accounts.clone(),
@@ -349,9 +367,7 @@ impl Builder {
             stdout,
             stderr,
             folder,
-        };
-        edge.await_start();
-        edge
+        }
     }
 
     /// Starts it, waits until it has ended by itself, and returns its exit code and what it said.
@@ -634,6 +650,17 @@ impl Edge {
             eventually_some(patience, "the edge ends", || self.child.try_wait().expect("a child"));
         self.exit = Some(exit);
         exit
+    }
+
+    /// Ends it without a warning, as a crash does.
+    ///
+    /// # Panics
+    /// When it has ended by itself.
+    #[track_caller]
+    pub fn kill(&mut self) {
+        assert!(self.is_running(), "it ended by itself: {}", self.stderr.rest());
+        self.signal(Signal::SIGKILL);
+        self.await_exit(PATIENCE);
     }
 
     /// Whether it has not ended.

@@ -1,0 +1,143 @@
+//! An app that is well and ill by turns, by a seed, and writes down what it takes.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use rand::RngExt;
+use rand::seq::IndexedRandom;
+
+use crate::app::{Answer, App, Request};
+use crate::journal::Journal;
+use crate::{seed, thread};
+
+/// How the app answers for a while.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mood {
+    /// Takes everything, at once or a little later.
+    Well,
+    /// Takes everything, some of it after the deadline and some after the end of the call.
+    Slow,
+    /// Takes no connections.
+    Refuses,
+    /// Answers an error with this status.
+    Fails(u16),
+    /// Takes the request and says nothing, ever.
+    Hangs,
+    /// Resets the connection in place of an answer.
+    Resets,
+    /// Says 200 and breaks off.
+    Truncates,
+    /// Says something that is no HTTP.
+    Garbage,
+}
+
+/// The moods that turn; every second time it is well.
+const ILL: [Mood; 9] = [
+    Mood::Slow,
+    Mood::Slow,
+    Mood::Refuses,
+    Mood::Fails(500),
+    Mood::Fails(429),
+    Mood::Hangs,
+    Mood::Resets,
+    Mood::Truncates,
+    Mood::Garbage,
+];
+
+/// The app. Dropping it ends it.
+#[derive(Debug)]
+pub struct Flapping {
+    app: Arc<App>,
+    mood: Arc<Mutex<Mood>>,
+    over: Arc<AtomicBool>,
+    turning: Option<JoinHandle<()>>,
+}
+
+impl Flapping {
+    /// Turns from one mood to the next within `turn`; when slow, it takes up to `slowest` to answer.
+    #[must_use]
+    pub fn start(journal: &Arc<Journal>, turn: Duration, slowest: Duration) -> Flapping {
+        let app = Arc::new(App::start());
+        let mood = Arc::new(Mutex::new(Mood::Well));
+        let over = Arc::new(AtomicBool::new(false));
+        app.choose({
+            let (journal, mood) = (journal.clone(), mood.clone());
+            move |request| answer(&journal, read(&mood), slowest, request)
+        });
+        let turning = {
+            let (app, mood, over) = (app.clone(), mood.clone(), over.clone());
+            let mut source = seed::source(journal.seed(), u64::MAX);
+            thread(move || {
+                while !over.load(Ordering::SeqCst) {
+                    let well = read(&mood) != Mood::Well && source.random_bool(0.5);
+                    let next = if well { Some(&Mood::Well) } else { ILL.choose(&mut source) };
+                    turn_to(&app, &mood, *next.expect("a mood"));
+                    std::thread::sleep(seed::up_to(&mut source, turn));
+                    // They stand in the journal.
+                    app.forget();
+                }
+                turn_to(&app, &mood, Mood::Well);
+            })
+        };
+        Flapping { app, mood, over, turning: Some(turning) }
+    }
+
+    /// What `upstream.url` has to be.
+    #[must_use]
+    pub fn url(&self) -> String {
+        self.app.url()
+    }
+
+    /// It is well from now on, for good.
+    ///
+    /// # Panics
+    /// When it has.
+    pub fn recover(&mut self) {
+        self.over.store(true, Ordering::SeqCst);
+        if let Some(turning) = self.turning.take() {
+            turning.join().expect("an app that turns until told to stop");
+        }
+        debug_assert_eq!(read(&self.mood), Mood::Well);
+    }
+}
+
+impl Drop for Flapping {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::SeqCst);
+    }
+}
+
+fn read(mood: &Mutex<Mood>) -> Mood {
+    *mood.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn turn_to(app: &App, mood: &Mutex<Mood>, next: Mood) {
+    let last = std::mem::replace(&mut *mood.lock().unwrap_or_else(PoisonError::into_inner), next);
+    match (last, next) {
+        (Mood::Refuses, Mood::Refuses) => {}
+        (Mood::Refuses, _) => app.listen_again(),
+        (_, Mood::Refuses) => app.stop_listening(),
+        _ => {}
+    }
+}
+
+fn answer(journal: &Journal, mood: Mood, slowest: Duration, request: &Request) -> Answer {
+    let Some(call) = journal.called(request) else { return Answer::status(500) };
+    let slow = match mood {
+        Mood::Well => Duration::from_millis(20),
+        Mood::Slow => slowest,
+        Mood::Fails(status) => return Answer::status(status),
+        Mood::Hangs => return Answer::hang(),
+        Mood::Resets | Mood::Refuses => return Answer::reset(),
+        Mood::Truncates => return Answer::text("half of it").truncated(),
+        Mood::Garbage => return Answer::raw("SSH-2.0-OpenSSH_9.2\r\n\r\n"),
+    };
+    std::thread::sleep(slow.mul_f64(rand::random()));
+    journal.taken(call);
+    match call.key.number % 5 {
+        0 => Answer::text("收到"),
+        _ => Answer::taken(),
+    }
+}
