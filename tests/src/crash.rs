@@ -16,7 +16,7 @@ use crate::folder::Folder;
 use crate::journal::{Journal, Report};
 use crate::port::Port;
 use crate::users::Users;
-use crate::{eventually, seed};
+use crate::{seed, spool};
 
 /// What is run.
 #[derive(Debug)]
@@ -67,7 +67,7 @@ impl Crash {
         let kills = self.kill_again_and_again(&builder, &mut edge);
         users.stop();
         app.recover();
-        eventually(self.patience, "everything is delivered", || is_delivered(&edge));
+        spool::await_empty(&edge, None, self.patience);
         drop(edge);
         Outcome { kills, report: journal.report() }
     }
@@ -105,18 +105,4 @@ impl Crash {
         }
         kills
     }
-}
-
-/// Whether nothing waits any more.
-///
-/// # Panics
-/// When there are dead letters: nothing here may become one.
-fn is_delivered(edge: &Edge) -> bool {
-    let status = edge.status();
-    let accounts = status["accounts"].as_array().expect("accounts");
-    let sum = |what: &str| -> u64 {
-        accounts.iter().map(|account| account["spool"][what].as_u64().expect("a number")).sum()
-    };
-    assert_eq!(sum("dead"), 0, "dead letters: {}", edge.admin("/v1/spool?state=dead").text());
-    sum("pending") == 0
 }

@@ -15,7 +15,7 @@ use crate::message::Message;
 use crate::{canary, seed};
 
 /// Mistakes that are kept; one is enough to fail, and what is lost or out of order is one.
-const MISTAKES: usize = 20;
+const MISTAKES: usize = 6;
 /// The edge may deliver what comes after a message first when that one has failed this often (product.md §7).
 const HOLDS_BACK: u32 = 8;
 /// A `MsgId` of 17 digits, more than a double holds; a message's number is added.

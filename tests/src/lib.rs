@@ -10,7 +10,9 @@
 //! | [`users`], [`journal`] | users who write numbered messages, and the book of what became of each |
 //! | [`flapping`] | an app that is well and ill by turns |
 //! | [`crash`] | the proof that `kill -9` loses nothing |
+//! | [`disk`] | a disk of the store that fails as told |
 //! | [`port`] | a port that nobody else gets |
+//! | [`spool`] | what the edge says of its spool |
 //! | [`seed`] | chance that can be had again |
 //! | [`canary`] | every secret of those configurations; none of them may turn up in any output |
 //! | [`http`] | an HTTP/1.1 client that sends what it is told, byte for byte |
@@ -26,6 +28,7 @@
 pub mod app;
 pub mod canary;
 pub mod crash;
+pub mod disk;
 pub mod edge;
 pub mod flapping;
 pub mod folder;
@@ -35,6 +38,7 @@ pub mod message;
 pub mod metrics;
 pub mod port;
 pub mod seed;
+pub mod spool;
 pub mod tls;
 pub mod users;
 pub mod wechat;
