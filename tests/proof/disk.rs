@@ -63,7 +63,6 @@ fn no_acknowledgement(fail: impl Fn(&Disk)) {
     let edge = builder.folder(&edge.folder()).start();
     spool::await_empty(&edge, None, PATIENCE);
     let report = ill.journal.report();
-    println!("{report}");
     report.assert_kept();
     assert!(report.acknowledged >= 6, "{report}");
     well.journal.report().assert_kept();

@@ -61,7 +61,6 @@ fn is_hidden_from_wechat(edge: &Edge, name: &str, ill: &Ill) {
     ill.recover();
     spool::await_empty(edge, Some(name), Duration::from_secs(30));
     let report = ill.journal.report();
-    println!("{name}: {report}");
     report.assert_kept();
     assert_eq!(report.delivered, 2 * USERS as u64, "{name}");
     // Who took it, late or not, is not asked again.

@@ -57,10 +57,16 @@ impl Crash {
     #[must_use]
     pub fn run(&self) -> Outcome {
         let journal = Arc::new(Journal::new(self.seed, self.users));
-        let mut app = Flapping::start(&journal, Duration::from_secs(2), Duration::from_secs(3));
+        let mut app = Flapping::start(&journal);
         // A crash does not move WeChat's callback URL.
         let ports = [Port::reserve(), Port::reserve(), Port::reserve()];
-        let builder = self.edge(&app, &ports);
+        let [callback, api, admin] = ports.each_ref().map(|port| port.address);
+        let builder = app
+            .edge(self.program)
+            .folder(&Arc::new(Folder::new()))
+            .listen(&format!("callback = \"{callback}\""))
+            .listen(&format!("api = \"{api}\""))
+            .listen(&format!("admin = \"{admin}\""));
 
         let mut edge = builder.start();
         let users = Users::start(&edge.wechat(), &journal, 0..self.users, self.pause);
@@ -70,20 +76,6 @@ impl Crash {
         spool::await_empty(&edge, None, self.patience);
         drop(edge);
         Outcome { kills, report: journal.report() }
-    }
-
-    fn edge(&self, app: &Flapping, ports: &[Port; 3]) -> Builder {
-        let [callback, api, admin] = ports.each_ref().map(|port| port.address);
-        Builder::new(self.program)
-            .folder(&Arc::new(Folder::new()))
-            .url(&app.url())
-            .listen(&format!("callback = \"{callback}\""))
-            .listen(&format!("api = \"{api}\""))
-            .listen(&format!("admin = \"{admin}\""))
-            .upstream("deadline_ms = 500")
-            .upstream("late_timeout_s = 2")
-            .more("[accounts.main.late_reply]\nvia = \"drop\"")
-            .more("[spool]\nretry_min_ms = 100\nretry_max_ms = 1000")
     }
 
     /// Kills the edge and starts it anew, now and then before it has finished starting.

@@ -9,6 +9,7 @@ use rand::RngExt;
 use rand::seq::IndexedRandom;
 
 use crate::app::{Answer, App, Request};
+use crate::edge::Builder;
 use crate::journal::Journal;
 use crate::{seed, thread};
 
@@ -46,6 +47,11 @@ const ILL: [Mood; 9] = [
     Mood::Garbage,
 ];
 
+/// The longest that a mood lasts.
+const TURN: Duration = Duration::from_secs(2);
+/// The longest that the app takes for an answer: longer than a call of [`Flapping::edge`] may last.
+const SLOWEST: Duration = Duration::from_secs(3);
+
 /// The app. Dropping it ends it.
 #[derive(Debug)]
 pub struct Flapping {
@@ -56,15 +62,15 @@ pub struct Flapping {
 }
 
 impl Flapping {
-    /// Turns from one mood to the next within `turn`; when slow, it takes up to `slowest` to answer.
+    /// An app that turns from one mood to the next.
     #[must_use]
-    pub fn start(journal: &Arc<Journal>, turn: Duration, slowest: Duration) -> Flapping {
+    pub fn start(journal: &Arc<Journal>) -> Flapping {
         let app = Arc::new(App::start());
         let mood = Arc::new(Mutex::new(Mood::Well));
         let over = Arc::new(AtomicBool::new(false));
         app.choose({
             let (journal, mood) = (journal.clone(), mood.clone());
-            move |request| answer(&journal, read(&mood), slowest, request)
+            move |request| answer(&journal, read(&mood), request)
         });
         let turning = {
             let (app, mood, over) = (app.clone(), mood.clone(), over.clone());
@@ -74,7 +80,7 @@ impl Flapping {
                     let well = read(&mood) != Mood::Well && source.random_bool(0.5);
                     let next = if well { Some(&Mood::Well) } else { ILL.choose(&mut source) };
                     turn_to(&app, &mood, *next.expect("a mood"));
-                    std::thread::sleep(seed::up_to(&mut source, turn));
+                    std::thread::sleep(seed::up_to(&mut source, TURN));
                     // They stand in the journal.
                     app.forget();
                 }
@@ -84,10 +90,15 @@ impl Flapping {
         Flapping { app, mood, over, turning: Some(turning) }
     }
 
-    /// What `upstream.url` has to be.
+    /// An edge before it that waits as short as it can, so that much happens in little time.
     #[must_use]
-    pub fn url(&self) -> String {
-        self.app.url()
+    pub fn edge(&self, program: &str) -> Builder {
+        Builder::new(program)
+            .url(&self.app.url())
+            .upstream("deadline_ms = 500")
+            .upstream("late_timeout_s = 2")
+            .more("[accounts.main.late_reply]\nvia = \"drop\"")
+            .more("[spool]\nretry_min_ms = 100\nretry_max_ms = 1000")
     }
 
     /// It is well from now on, for good.
@@ -123,11 +134,11 @@ fn turn_to(app: &App, mood: &Mutex<Mood>, next: Mood) {
     }
 }
 
-fn answer(journal: &Journal, mood: Mood, slowest: Duration, request: &Request) -> Answer {
+fn answer(journal: &Journal, mood: Mood, request: &Request) -> Answer {
     let Some(call) = journal.called(request) else { return Answer::status(500) };
     let slow = match mood {
         Mood::Well => Duration::from_millis(20),
-        Mood::Slow => slowest,
+        Mood::Slow => SLOWEST,
         Mood::Fails(status) => return Answer::status(status),
         Mood::Hangs => return Answer::hang(),
         Mood::Resets | Mood::Refuses => return Answer::reset(),

@@ -51,7 +51,6 @@ struct Pages {
     users: Vec<Vec<Line>>,
     /// Counts what is written, so that the book knows what was first.
     time: u64,
-    ce_ids: HashSet<String>,
     mistakes: Vec<String>,
 }
 
@@ -64,19 +63,14 @@ struct Line {
     takings: u64,
     /// When the app first took it, and at which attempt.
     taken: Option<(u64, u32)>,
-    ce_id: Option<String>,
+    ce_id: Option<u128>,
 }
 
 impl Journal {
     /// An empty book for this many users.
     #[must_use]
     pub fn new(seed: u64, users: usize) -> Journal {
-        let pages = Pages {
-            users: vec![Vec::new(); users],
-            time: 0,
-            ce_ids: HashSet::new(),
-            mistakes: Vec::new(),
-        };
+        let pages = Pages { users: vec![Vec::new(); users], time: 0, mistakes: Vec::new() };
         Journal { seed, pages: Mutex::new(pages) }
     }
 
@@ -128,15 +122,15 @@ impl Journal {
     /// Which message the app is given; `None`, and a mistake, when it is not one that was sent, as it was sent and with
     /// the `ce-id` it has had before.
     pub fn called(&self, request: &Request) -> Option<Call> {
-        let call = self.recognize(request);
-        match call {
-            Some(call) => self.same_id(call.key, request.header("ce-id")?),
+        let recognized = self.recognize(request);
+        match recognized {
+            Some((call, ce_id)) => self.same_id(call.key, ce_id),
             None => self.mistake(format!("the app was given what nobody wrote: {request:?}")),
         }
-        call
+        recognized.map(|(call, _)| call)
     }
 
-    fn recognize(&self, request: &Request) -> Option<Call> {
+    fn recognize(&self, request: &Request) -> Option<(Call, u128)> {
         let json: serde_json::Value = serde_json::from_slice(&request.body).ok()?;
         let user = json["FromUserName"].as_str()?.strip_prefix(canary::OPENID)?.parse().ok()?;
         let id: u64 = json["MsgId"].as_str()?.parse().ok()?;
@@ -146,25 +140,16 @@ impl Journal {
         let is_as_sent = ["ToUserName", "FromUserName", "MsgType", "Content", "MsgId"]
             .iter()
             .all(|name| json[name].as_str() == message.get(name));
-        request.header("ce-id")?;
+        let ce_id = u128::from_str_radix(request.header("ce-id")?, 16).ok()?;
         let attempt = request.header("x-wxedge-attempt")?.parse().ok()?;
-        is_as_sent.then_some(Call { key, attempt })
+        is_as_sent.then_some((Call { key, attempt }, ce_id))
     }
 
-    fn same_id(&self, key: Key, ce_id: &str) {
+    fn same_id(&self, key: Key, ce_id: u128) {
         let mut pages = self.pages();
-        match &pages.users[key.user][key.number].ce_id {
-            Some(known) if known == ce_id => {}
-            Some(known) => {
-                let what = format!("the ce-id of {key:?} was {known} and is {ce_id}");
-                pages.mistake(what);
-            }
-            None => {
-                pages.users[key.user][key.number].ce_id = Some(ce_id.to_owned());
-                if !pages.ce_ids.insert(ce_id.to_owned()) {
-                    pages.mistake(format!("two messages have the ce-id {ce_id}"));
-                }
-            }
+        let known = *pages.users[key.user][key.number].ce_id.get_or_insert(ce_id);
+        if known != ce_id {
+            pages.mistake(format!("the ce-id of {key:?} was {known:032x} and is {ce_id:032x}"));
         }
     }
 
@@ -191,11 +176,15 @@ impl Journal {
     pub fn report(&self) -> Report {
         let pages = self.pages();
         let mut report = Report { mistakes: pages.mistakes.clone(), ..Report::default() };
+        let mut ce_ids = HashSet::new();
         for (user, lines) in pages.users.iter().enumerate() {
             // The latest taking of what was acknowledged before, of this user.
             let mut after = 0;
             for (number, line) in lines.iter().enumerate() {
                 let key = Key { user, number };
+                if line.ce_id.is_some_and(|ce_id| !ce_ids.insert(ce_id)) {
+                    report.example(format!("{key:?} has another message's ce-id"));
+                }
                 report.sent += 1;
                 report.acknowledged += u64::from(line.acknowledged);
                 report.entrusted += u64::from(line.entrusted);
@@ -319,7 +308,7 @@ mod tests {
     fn calls<const N: usize>(journal: &Journal, attempts: [u32; N]) -> [Call; N] {
         attempts.map(|attempt| {
             let (key, message) = journal.next(0);
-            journal.called(&request(&message, &format!("{key:?}"), attempt)).unwrap()
+            journal.called(&request(&message, &key.number.to_string(), attempt)).unwrap()
         })
     }
 
@@ -364,11 +353,11 @@ mod tests {
             message.clone().raw_field("MsgId", "1"),
             message.clone().from("oNobody"),
         ] {
-            assert!(journal.called(&request(&wrong, "id", 1)).is_none());
+            assert!(journal.called(&request(&wrong, "1", 1)).is_none());
         }
         assert_eq!(journal.report().mistakes.len(), 3);
-        journal.called(&request(&message, "id", 1)).unwrap();
-        journal.called(&request(&message, "other", 2)).unwrap();
+        journal.called(&request(&message, "1", 1)).unwrap();
+        journal.called(&request(&message, "2", 2)).unwrap();
         assert_eq!(journal.report().mistakes.len(), 4, "another ce-id");
     }
 }
