@@ -2,6 +2,7 @@
 
 use crate::api_base::ApiBases;
 use crate::callback::dedupe::Dedupe;
+use crate::callback::holds::Holds;
 use crate::callback::spent::Spent;
 use crate::callback::unix_now_s;
 use crate::callback_ips::CallbackIps;
@@ -11,6 +12,7 @@ use crate::events::Events;
 use crate::limits;
 use crate::metrics::{AccountMetrics, Metrics};
 use crate::process_log::Seldom;
+use crate::spool::{AccountSpool, Spool};
 use crate::store::{SavedCredential, Store};
 use crate::upstream::{Failure, Upstream};
 use arc_swap::ArcSwapOption;
@@ -53,6 +55,10 @@ pub struct Account {
     pub dedupe: Arc<Dedupe>,
     /// Which signatures were used, in plain mode.
     pub spent: Arc<Spent>,
+    /// What was acknowledged and not taken.
+    pub spool: Arc<AccountSpool>,
+    /// How often WeChat was left without an answer.
+    pub holds: Arc<Holds>,
     /// What it has of WeChat; nothing without an AppSecret.
     pub credentials: Option<Arc<Credentials>>,
     /// Where WeChat says its callbacks come from.
@@ -77,6 +83,8 @@ pub struct Shared<'a> {
     pub bases: &'a Arc<ApiBases>,
     /// What survives a restart.
     pub store: &'a Store,
+    /// What was acknowledged and not taken.
+    pub spool: &'a Spool,
     /// Who hears of events.
     pub events: &'a Arc<Events>,
     /// The credentials that an earlier process has saved.
@@ -115,6 +123,7 @@ impl Account {
         // A timestamp may be ahead of our clock by the window, and then be valid for twice as long.
         let kept = limits::DEDUPE_ANSWER.max(2 * config.replay_window.unwrap_or_default());
         let credentials = shared.credentials(&config, same_appid);
+        let spool = shared.spool.of(&config.appid);
         let callback_ips = match same_appid {
             Some(before) => before.callback_ips.clone(),
             None => Arc::new(CallbackIps::restore(shared.store, &config.appid)),
@@ -124,6 +133,8 @@ impl Account {
                 app,
                 dedupe: Arc::new(Dedupe::new(kept)),
                 spent: Arc::new(Spent::new(kept)),
+                spool,
+                holds: Arc::default(),
                 credentials,
                 callback_ips,
                 in_flight: Arc::default(),
@@ -140,6 +151,8 @@ impl Account {
             app,
             dedupe: before.dedupe.clone(),
             spent: before.spent.clone(),
+            spool,
+            holds: before.holds.clone(),
             credentials,
             callback_ips,
             in_flight: before.in_flight.clone(),

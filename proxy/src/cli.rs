@@ -30,7 +30,7 @@ enum Command {
         /// The configuration.
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
-        /// Take the sockets over from the running proxy (not in this version).
+        /// Take the sockets over from the running proxy, which then drains and ends.
         #[arg(long)]
         upgrade: bool,
     },

@@ -1,5 +1,7 @@
 //! The edge: its accounts, what they share, and the way in, for our own listener and for a host's Pingora server.
 
+mod drain;
+
 use crate::account::{self, Account, Shared};
 use crate::api::budget::{Budgets, beijing_day, date};
 use crate::api::caller::Clients;
@@ -16,7 +18,8 @@ use crate::limits;
 use crate::lines::{Lines, unix_now};
 use crate::metrics::Metrics;
 use crate::openid::OpenidKey;
-use crate::store::{self, Store};
+use crate::spool::Spool;
+use crate::store::{self, Access, Store};
 use crate::summary::Summaries;
 use crate::upstream::Failure;
 use arc_swap::{ArcSwap, Guard};
@@ -32,7 +35,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SetOnce};
 use url::Url;
 
 /// Everything that serves callbacks.
@@ -49,6 +52,8 @@ pub struct Edge {
     pub openid: OpenidKey,
     /// What survives a restart.
     pub store: Store,
+    /// What was acknowledged and not taken.
+    pub spool: Spool,
     /// What SDKs of clients carry instead of the real token.
     pub edge_tokens: EdgeTokens,
     /// The request bodies that are kept for one repetition.
@@ -59,6 +64,8 @@ pub struct Edge {
     pub quotas: Arc<Semaphore>,
     /// The day whose budgets are counted; earlier ones are gone from the store.
     budget_day: AtomicI64,
+    /// When draining must have ended, once it has begun.
+    drain_ends: SetOnce<Instant>,
 }
 
 /// Why an edge cannot be opened.
@@ -111,6 +118,7 @@ impl State {
         before: Option<&State>,
         metrics: &Metrics,
         store: &Store,
+        spool: &Spool,
         events: &Arc<Events>,
     ) -> Result<State, OpenError> {
         // What can fail comes first: a reload that is refused has changed nothing.
@@ -128,7 +136,7 @@ impl State {
                 Arc::new(bases.map_err(OpenError::Wechat)?)
             }
         };
-        let shared = Shared { metrics, bases: &bases, store, events, saved: &saved };
+        let shared = Shared { metrics, bases: &bases, store, spool, events, saved: &saved };
         let budgets = Budgets::new(&config.clients, before.map(|before| &before.budgets));
         budgets.restore(unix_now_s(), &used);
         let mut accounts = HashMap::new();
@@ -145,6 +153,8 @@ impl State {
             by_path.insert(account.config.path.clone(), account.clone());
             accounts.insert(name.clone(), account);
         }
+        let names = config.accounts.values().map(|account| (&*account.appid, &*account.name));
+        spool.configure(&config.spool, names);
         let clients = Clients::new(&config.clients);
         Ok(State { config: Arc::new(config), accounts, by_path, bases, clients, budgets })
     }
@@ -161,14 +171,29 @@ impl Edge {
     /// # Errors
     /// When the store cannot be used, or a metric of the same name is in `registry`.
     pub fn open(config: Config, registry: Registry) -> Result<Edge, OpenError> {
+        Edge::with(config, registry, Access::Own)
+    }
+
+    /// An edge that takes over from another one, as [`Edge::open`] makes it. The store becomes its own when the other one
+    /// has ended; until then both write to it.
+    ///
+    /// # Errors
+    /// As [`Edge::open`].
+    pub fn join(config: Config, registry: Registry) -> Result<Edge, OpenError> {
+        Edge::with(config, registry, Access::Join)
+    }
+
+    fn with(config: Config, registry: Registry, access: Access) -> Result<Edge, OpenError> {
         let dir = &config.store.dir;
-        let store = Store::open(dir)?;
+        let options = store::Options { access, key: store_key(&config.store)? };
+        let store = Store::open(dir, options)?;
         let key = |error| OpenError::Key(dir.display().to_string(), error);
         let openid = OpenidKey::open(dir).map_err(key)?;
         let edge_tokens = EdgeTokens::new(key_file::open(dir, "edge_token.key").map_err(key)?);
         let metrics = Metrics::register(registry)?;
-        let events = Arc::default();
-        let state = State::new(config, None, &metrics, &store, &events)?;
+        let events: Arc<Events> = Arc::default();
+        let spool = Spool::open(store.clone(), events.clone(), &metrics)?;
+        let state = State::new(config, None, &metrics, &store, &spool, &events)?;
         Ok(Edge {
             state: ArcSwap::from_pointee(state),
             metrics,
@@ -176,11 +201,13 @@ impl Edge {
             events,
             openid,
             store,
+            spool,
             edge_tokens,
             copies: Copies::default(),
             api_places: Semaphore::new(limits::API_IN_FLIGHT),
             quotas: Arc::new(Semaphore::new(1)),
             budget_day: AtomicI64::new(i64::MIN),
+            drain_ends: SetOnce::new(),
         })
     }
 
@@ -190,7 +217,8 @@ impl Edge {
     /// When an app's URL is of no use; the old configuration stays.
     pub fn reload(&self, config: Config) -> Result<(), OpenError> {
         let before = self.state.load_full();
-        let state = State::new(config, Some(&before), &self.metrics, &self.store, &self.events)?;
+        let Edge { metrics, store, spool, events, .. } = self;
+        let state = State::new(config, Some(&before), metrics, store, spool, events)?;
         let state = Arc::new(state);
         self.state.store(state.clone());
         for account in before.accounts.values() {
@@ -260,11 +288,20 @@ impl Edge {
         self.write_down(used).await;
     }
 
+    /// An account by its appid.
+    pub fn account_of(&self, appid: &str) -> Option<Arc<Account>> {
+        let state = self.state.load();
+        state.accounts.values().find(|account| account.config.appid == appid).cloned()
+    }
+
     /// All metrics as text.
     pub fn render_metrics(&self) -> String {
-        let remembered =
-            self.state.load().accounts.values().map(|account| account.dedupe.len()).sum();
-        self.metrics.render(remembered)
+        let state = self.state.load();
+        let remembered = state.accounts.values().map(|account| account.dedupe.len()).sum();
+        for account in state.accounts.values() {
+            account.metrics.spool.show(&account.spool.seen());
+        }
+        self.metrics.render(remembered, self.spool.bytes())
     }
 
     /// **The plugin**: serves a request of somebody else's Pingora server, from `ProxyHttp::request_filter` for one.
@@ -347,6 +384,9 @@ impl Edge {
     /// Once a second: forgets what is old, fetches what is due, writes down what was counted, tells the readers of the event
     /// stream what happened. Within a tokio runtime.
     pub fn tick(self: &Arc<Self>, before: &mut Summaries) {
+        if !self.store.owns() && !self.draining() && self.store.try_own() {
+            log::info!("the process before this one has ended; the store is this one's alone");
+        }
         let state = self.state.load_full();
         if state.accounts.values().any(|account| account.credentials.is_some()) {
             state.bases.upkeep();
@@ -366,6 +406,7 @@ impl Edge {
         }
         let accounts = self.accounts();
         accounts.iter().for_each(|account| account.upkeep(&self.store));
+        self.spool.upkeep(self);
         before.tell(&accounts, &self.events);
     }
 }

@@ -22,11 +22,31 @@ pub const HEADER_BYTES: usize = 16 * 1024;
 pub const WRITE_BUFFER_BYTES: usize = 16 * 1024;
 /// Pause after `accept` failed for want of file descriptors.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Connections that are still taken when accepting ends, because the kernel has taken them already.
+pub const ACCEPT_LAST: usize = 4_096;
 /// Connections that wait in the kernel to be accepted.
 pub const ACCEPT_BACKLOG: nix::sys::socket::Backlog = nix::sys::socket::Backlog::MAXCONN;
 
 // --- callbacks -------------------------------------------------------------------------------------------------
 
+/// A callback is answered within this time of its first byte, or not by us: WeChat gives up after 5 s.
+pub const ANSWER_BY: Duration = Duration::from_millis(4_800);
+/// The same for `minigame_*` events, which WeChat gives up on after 3 s.
+pub const ANSWER_BY_MINIGAME: Duration = Duration::from_millis(2_800);
+/// The least time between the deadline and the answer, for the spool to write the message.
+pub const ANSWER_AFTER_DEADLINE: Duration = Duration::from_millis(100);
+/// How often WeChat delivers a message.
+pub const DELIVERIES: u32 = 3;
+/// WeChat does not repeat a message any more this long after its first delivery: 3 deliveries of 5 s, and some.
+pub const REPEATS_END: Duration = Duration::from_secs(20);
+/// `join`: how long the app has, counted from the first delivery.
+pub const JOIN_DEADLINE: Duration = Duration::from_secs(14);
+/// `join`: a delivery that begins this long after the first one is the last.
+pub const JOIN_LAST: Duration = Duration::from_secs(9);
+/// `join`: a delivery that is left unanswered is closed after this long, unless WeChat did.
+pub const JOIN_HELD: Duration = Duration::from_secs(6);
+/// `join_budget` counts the visible failures of this long.
+pub const JOIN_WINDOW: Duration = Duration::from_secs(300);
 /// Bytes of unverified bodies an account holds at once; more requests get 503.
 pub const UNVERIFIED_BYTES: usize = 64 * 1024 * 1024;
 /// Answered messages an account remembers for deduplication; the oldest go first.
@@ -57,6 +77,11 @@ pub const DNS_REFRESH: Duration = Duration::from_secs(30);
 pub const DNS_TIMEOUT: Duration = Duration::from_secs(3);
 /// Each address of a name gets at least this much of `connect_timeout_ms`.
 pub const CONNECT_SHARE: Duration = Duration::from_millis(250);
+/// The longest `retry-after` that is believed.
+pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(24 * 3600);
+/// A message that the app turns away with 401, 403 or 404 is delivered again for this long: as long as a deployment
+/// or a key that is being changed may take.
+pub const TURNED_AWAY: Duration = Duration::from_secs(10 * 60);
 /// After a failed lookup, or when no address takes a connection, the next lookup waits this long.
 pub const DNS_PAUSE: Duration = Duration::from_secs(1);
 
@@ -131,19 +156,64 @@ pub const QUOTA_REFRESH: Duration = Duration::from_secs(60 * 60);
 // --- the store -------------------------------------------------------------------------------------------------
 
 /// Writes that wait for the store; beyond them a write is refused at once.
-pub const STORE_QUEUE: usize = 4_096;
+pub const STORE_QUEUE: usize = 16_384;
+/// Bytes of messages in writes that wait for the store; beyond them a write is refused at once.
+pub const STORE_QUEUE_BYTES: usize = 64 * 1024 * 1024;
 /// Writes that share one transaction and one sync of the disk.
-pub const STORE_BATCH: usize = 512;
+pub const STORE_BATCH: usize = 1_024;
+/// Bytes of messages after which a transaction takes no further write.
+pub const STORE_BATCH_BYTES: usize = 4 * 1024 * 1024;
 /// How long a batch waits for as many writes as the last one had.
 pub const STORE_GATHER: Duration = Duration::from_millis(1);
 /// How long a caller waits for its write to be on disk.
 pub const STORE_WAIT: Duration = Duration::from_secs(5);
-/// How long the store waits for a program that has locked its file, such as `sqlite3`.
+/// How long a read waits for a program that has locked the store's file, and a start for another start on its folder.
 pub const STORE_LOCKED: Duration = Duration::from_secs(1);
+/// How often a write asks whether another process has ended its transaction: the other wxedge during an upgrade, or
+/// `sqlite3`; for [`STORE_WAIT`] in all.
+pub const STORE_TURN: Duration = Duration::from_millis(1);
 /// A store that cannot write tries to open its file again this often.
 pub const STORE_REOPEN: Duration = Duration::from_secs(1);
 /// Pages of 4 KiB in the write-ahead log that are then moved into the database.
 pub const STORE_WAL_PAGES: i64 = 1_000;
+/// Bytes the write-ahead log's file keeps for the next writes.
+pub const STORE_WAL_BYTES: i64 = 16 * 1024 * 1024;
+/// How long nobody writes before the store gives pages back that it no longer needs, some at a time.
+pub const STORE_IDLE: Duration = Duration::from_millis(100);
+/// Pages of 4 KiB that it gives back at a time: the next write waits no longer than for these.
+pub const STORE_SHRINK_PAGES: i64 = 1_024;
+/// Free pages of 4 KiB that it keeps for what is written next.
+pub const STORE_FREE_PAGES: i64 = 1_024;
+
+/// Bytes that an entry of the spool counts besides its content: its rows, and what memory holds of it.
+pub const SPOOL_ENTRY_BYTES: u64 = 256;
+/// Bytes of an app's last answer that are kept.
+pub const SPOOL_ANSWER_BYTES: usize = 1_024;
+/// Entries that one transaction replays, deletes or forgets.
+pub const SPOOL_CHUNK: usize = 1_000;
+/// Entries on one page of the list.
+pub const SPOOL_PAGE: usize = 1_000;
+/// Bits of an entry's id below the millisecond its process has started in.
+pub const SPOOL_ID_BITS: u32 = 10;
+
+// --- the spool -------------------------------------------------------------------------------------------------
+
+/// Failures of an entry's own, while others succeeded, after which it no longer holds its user back.
+pub const SPOOL_OWN_FAILURES: u32 = 8;
+/// Failures in a row of an entry that an open circuit is probed with; then the next oldest is the probe.
+pub const SPOOL_PROBE_FAILURES: u32 = 8;
+/// The longest `Retry-After` that is respected; a longer one counts as this.
+pub const SPOOL_RETRY_AFTER: Duration = Duration::from_secs(24 * 3600);
+/// Failures in a row that open the circuit.
+pub const CIRCUIT_FAILURES: u32 = 10;
+/// Half of the calls within [`CIRCUIT_WINDOW`] open it too, if they were at least this many.
+pub const CIRCUIT_CALLS: u64 = 20;
+/// How far back calls are counted.
+pub const CIRCUIT_WINDOW: Duration = Duration::from_secs(30);
+/// Between probes of an open circuit.
+pub const CIRCUIT_PROBE: Duration = Duration::from_secs(1);
+/// A probe that has not ended after this long is taken as lost; `late_timeout_s` is an hour at most.
+pub const CIRCUIT_PROBE_LOST: Duration = Duration::from_secs(3600);
 
 // --- tokens and tickets ----------------------------------------------------------------------------------------
 
@@ -182,6 +252,24 @@ pub const REPLACED_KEPT: Duration = Duration::from_secs(24 * 3600);
 /// Replaced tokens an account remembers; the oldest go first.
 pub const REPLACED_ENTRIES: usize = 256;
 
+// --- restart and upgrade ---------------------------------------------------------------------------------------
+
+/// How often draining looks whether it is done.
+pub const DRAIN_POLL: Duration = Duration::from_millis(20);
+/// How long a kept connection still takes a request when the edge drains. Who uses it often has asked by then and was told
+/// that it closes; shorter than the shortest `grace_s`.
+pub const DRAIN_LINGER: Duration = Duration::from_millis(750);
+/// How long the running and the new process wait for a word of each other.
+pub const UPGRADE_TALK: Duration = Duration::from_secs(5);
+/// How long the new process may take from getting the sockets to being ready: it reads the whole store.
+pub const UPGRADE_START: Duration = Duration::from_secs(120);
+/// A message between the two, in bytes.
+pub const UPGRADE_MESSAGE_BYTES: usize = 4 * 1024;
+/// Sockets that go with one message.
+pub const UPGRADE_SOCKETS: usize = 16;
+/// New processes that wait in the kernel to be heard.
+pub const UPGRADE_BACKLOG: i32 = 8;
+
 // --- what operators see ----------------------------------------------------------------------------------------
 
 /// Access log bytes that wait to be written; beyond them lines are dropped and counted.
@@ -200,8 +288,6 @@ pub const EVENTS: usize = 1_024;
 pub const FAILURE_EVENTS: u32 = 10;
 /// Characters of an app's answer that a failure event shows.
 pub const EVENT_RESPONSE_CHARS: usize = 200;
-/// How often draining looks whether it is done.
-pub const DRAIN_POLL: Duration = Duration::from_millis(20);
 /// File descriptors for everything that is no connection: the store, the logs, lookups of names. What is asked for at
 /// start are these and one for each connection that the configuration allows.
 pub const FILE_DESCRIPTORS: u64 = 1_024;

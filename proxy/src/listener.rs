@@ -1,10 +1,11 @@
 //! Accepting connections: bounded in all and per peer, TLS within its time, handed to an [`App`].
 //!
-//! This is a Pingora [`Service`], so Pingora runs it and passes its socket on at an upgrade. The accept loop is ours
-//! because the bounds must count a connection from `accept`, before TLS, to its last byte.
+//! This is a Pingora [`Service`], so Pingora runs it. The accept loop is ours because the bounds must count a connection
+//! from `accept`, before TLS, to its last byte.
 
 use crate::connection::{App, serve};
 use crate::limits;
+use crate::phase::Phases;
 use crate::process_log::Seldom;
 use async_trait::async_trait;
 use dashmap::DashMap;
@@ -15,12 +16,11 @@ use pingora::server::{ListenFds, ShutdownWatch};
 use pingora::services::Service;
 use prometheus::IntGauge;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
-use std::os::fd::AsRawFd;
+use std::os::fd::OwnedFd;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::net::TcpStream;
-use tokio::sync::watch;
 
 /// Whether a peer is only bounded by the number of all connections, as our own proxies are.
 pub type Exempt = Box<dyn Fn(&IpAddr) -> bool + Send + Sync>;
@@ -126,7 +126,7 @@ pub struct Listener<A> {
     socket: Option<std::net::TcpListener>,
     tls: Option<Arc<Acceptor>>,
     admission: Arc<Admission>,
-    drain: watch::Receiver<bool>,
+    phases: Phases,
     threads: usize,
     app: Arc<A>,
 }
@@ -141,20 +141,19 @@ impl<A> std::fmt::Debug for Listener<A> {
 }
 
 impl<A: App> Listener<A> {
-    /// Binds `address` now, so that a taken port is an error of the start.
+    /// A listener on `socket`, which is bound already: a taken port is an error of the start.
     ///
     /// # Errors
-    /// When the address cannot be bound.
-    pub fn bind(
+    /// When the socket does not listen.
+    pub fn new(
         name: &'static str,
-        address: SocketAddr,
+        socket: std::net::TcpListener,
         tls: Option<Acceptor>,
         admission: Admission,
-        drain: watch::Receiver<bool>,
+        phases: Phases,
         threads: usize,
         app: Arc<A>,
     ) -> std::io::Result<Listener<A>> {
-        let socket = std::net::TcpListener::bind(address)?;
         // Asked again, with more room than the standard library's 128.
         nix::sys::socket::listen(&socket, limits::ACCEPT_BACKLOG)?;
         socket.set_nonblocking(true)?;
@@ -164,7 +163,7 @@ impl<A: App> Listener<A> {
             socket: Some(socket),
             tls: tls.map(Arc::new),
             admission: Arc::new(admission),
-            drain,
+            phases,
             threads,
             app,
         })
@@ -175,11 +174,20 @@ impl<A: App> Listener<A> {
         self.address
     }
 
+    /// Its name and another handle on its socket, for the process after this one.
+    ///
+    /// # Errors
+    /// When the process may have no more files open, or the listener runs already.
+    pub fn share(&self) -> std::io::Result<(&'static str, OwnedFd)> {
+        let socket = self.socket.as_ref().ok_or(std::io::ErrorKind::NotConnected)?;
+        Ok((self.name, socket.try_clone()?.into()))
+    }
+
     fn accepted(&self, stream: TcpStream, peer: IpAddr) {
         let Some(admitted) = self.admission.admit_or_tell(peer, self.name) else {
             return;
         };
-        let (app, tls, drain) = (self.app.clone(), self.tls.clone(), self.drain.clone());
+        let (app, tls, phases) = (self.app.clone(), self.tls.clone(), self.phases.clone());
         tokio::spawn(async move {
             let _admitted = admitted;
             if stream.set_nodelay(true).is_err() {
@@ -198,7 +206,7 @@ impl<A: App> Listener<A> {
                     }
                 }
             };
-            serve(app, stream, peer, drain).await;
+            serve(app, stream, peer, phases).await;
         });
     }
 }
@@ -207,14 +215,11 @@ impl<A: App> Listener<A> {
 impl<A: App> Service for Listener<A> {
     async fn start_service(
         &mut self,
-        fds: Option<ListenFds>,
+        _fds: Option<ListenFds>,
         _shutdown: ShutdownWatch,
         _per_fd: usize,
     ) {
         let Some(socket) = self.socket.take() else { return };
-        if let Some(fds) = fds {
-            fds.lock().add(self.address.to_string(), socket.as_raw_fd());
-        }
         let listener = match tokio::net::TcpListener::from_std(socket) {
             Ok(listener) => listener,
             Err(error) => {
@@ -222,11 +227,9 @@ impl<A: App> Service for Listener<A> {
                 return;
             }
         };
-        let mut drain = self.drain.clone();
-        let mut draining = pin!(async move {
-            // An error means the sender is gone, and with it the server.
-            let _gone = drain.wait_for(|drain| *drain).await.map(drop);
-        });
+        let mut phases = self.phases.clone();
+        phases.started().await;
+        let mut draining = pin!(phases.draining());
         loop {
             tokio::select! {
                 accepted = listener.accept() => match accepted {
@@ -236,7 +239,15 @@ impl<A: App> Service for Listener<A> {
                         tokio::time::sleep(limits::ACCEPT_PAUSE).await;
                     }
                 },
-                () = &mut draining => return,
+                () = &mut draining => break,
+            }
+        }
+        // The kernel has taken these already, and would reset them.
+        for _ in 0..limits::ACCEPT_LAST {
+            tokio::select! {
+                biased;
+                Ok((stream, peer)) = listener.accept() => self.accepted(stream, peer.ip().to_canonical()),
+                () = std::future::ready(()) => break,
             }
         }
     }

@@ -1,8 +1,10 @@
 //! Every metric once: registered in an injected registry, all series at zero from the start.
 
 mod api;
+mod spool;
 
 pub use api::{ApiMetrics, CredentialMetrics};
+pub use spool::{AccountSpoolMetrics, LateReply, Redelivery, SpoolMetrics};
 
 use crate::outcome::Outcome;
 use crate::upstream::Failure;
@@ -26,9 +28,6 @@ const APP_BUCKETS: &[f64] = &[
 /// The statuses of requests that are no callbacks.
 const UNROUTED: [u16; 4] = [400, 404, 405, 408];
 
-/// What becomes of replies that cannot go out.
-const LATE_RESULTS: [&str; 2] = ["dropped", "content_dropped"];
-
 /// All metrics of the proxy.
 #[derive(Debug)]
 pub struct Metrics {
@@ -39,10 +38,11 @@ pub struct Metrics {
     last_received: IntGaugeVec,
     upstream_duration: HistogramVec,
     upstream_failures: IntCounterVec,
-    late_replies: IntCounterVec,
     dedupe_entries: IntGauge,
     connections: IntGaugeVec,
     api_base_up: IntGaugeVec,
+    /// What is counted of the spool.
+    pub spool: SpoolMetrics,
     /// What is counted of API calls.
     pub api: ApiMetrics,
     unrouted: IntCounterVec,
@@ -66,10 +66,8 @@ pub struct AccountMetrics {
     /// Seconds the app took.
     pub upstream_duration: Histogram,
     upstream_failures: Vec<IntCounter>,
-    /// Replies of a kind without a passive form.
-    pub late_reply_dropped: IntCounter,
-    /// Replies to events that take none.
-    pub content_dropped: IntCounter,
+    /// The spool's.
+    pub spool: AccountSpoolMetrics,
 }
 
 impl Metrics {
@@ -121,12 +119,7 @@ impl Metrics {
                 "Calls to the app that failed, by reason",
                 &["account", "reason"],
             )?,
-            late_replies: counters(
-                r,
-                "wxedge_late_replies_total",
-                "Replies that could not go out in time or had no passive form, by what became of them",
-                &["account", "result"],
-            )?,
+            spool: SpoolMetrics::register(r)?,
             dedupe_entries: add(
                 r,
                 IntGauge::new("wxedge_dedupe_entries", "Messages remembered for deduplication"),
@@ -183,8 +176,7 @@ impl Metrics {
             in_flight: self.in_flight.with_label_values(&[account]),
             last_received: self.last_received.with_label_values(&[account]),
             upstream_duration: self.upstream_duration.with_label_values(&[account]),
-            late_reply_dropped: self.late_replies.with_label_values(&[account, LATE_RESULTS[0]]),
-            content_dropped: self.late_replies.with_label_values(&[account, LATE_RESULTS[1]]),
+            spool: self.spool.account(account),
             upstream_failures: Failure::REASONS
                 .iter()
                 .map(|reason| self.upstream_failures.with_label_values(&[account, reason]))
@@ -211,9 +203,7 @@ impl Metrics {
         for gauge in [&self.in_flight, &self.last_received] {
             gone(gauge.remove_label_values(&[account]));
         }
-        for result in LATE_RESULTS {
-            gone(self.late_replies.remove_label_values(&[account, result]));
-        }
+        self.spool.forget(account, gone);
         for reason in Failure::REASONS {
             gone(self.upstream_failures.remove_label_values(&[account, reason]));
         }
@@ -247,9 +237,10 @@ impl Metrics {
         self.config_reloads.with_label_values(&[result]).inc();
     }
 
-    /// All metrics in Prometheus' text format. `dedupe_entries` is read at the scrape.
-    pub fn render(&self, dedupe_entries: usize) -> String {
+    /// All metrics in Prometheus' text format. What is given is read at the scrape.
+    pub fn render(&self, dedupe_entries: usize, spool_bytes: u64) -> String {
         self.dedupe_entries.set(dedupe_entries as i64);
+        self.spool.bytes(spool_bytes);
         let mut text = String::new();
         match TextEncoder::new().encode_utf8(&self.registry.gather(), &mut text) {
             Ok(()) => text,

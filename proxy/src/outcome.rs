@@ -6,8 +6,12 @@
 //! | `replied` | 200 reply | no | the app's reply went out in time |
 //! | `acknowledged` | 200 `success` | no | the app took it and had nothing to say |
 //! | `joined` | what the first delivery got | no | a repeat; the app did not see it |
-//! | `fallback_deadline` | 200 `success` | no | the app did not answer by the deadline |
-//! | `fallback_error` | 200 `success` | no | the app failed |
+//! | `held` | nothing | yes | `join`: left unanswered so that WeChat's repeat picks the answer up |
+//! | `fallback_deadline` | 200 `success` | no | the app did not answer by the deadline; the message is in the spool |
+//! | `fallback_error` | 200 `success` | no | the app failed; the message is in the spool |
+//! | `fallback_circuit_open` | 200 `success` | no | the app is believed to be down; the message is in the spool |
+//! | `fallback_overload` | 200 `success` | no | over `max_in_flight`; the message is in the spool |
+//! | `fallback_order` | 200 `success` | no | earlier messages of the user are in the spool, this one behind them |
 //! | `rejected_source` | 403 | yes | the sender is not in the source-IP list |
 //! | `rejected_timeout` | 408 | yes | the request did not arrive within 3.5 s |
 //! | `rejected_signature` | 403 | yes | wrong Token, or not WeChat |
@@ -29,10 +33,18 @@ pub enum Outcome {
     Acknowledged,
     /// A repeated delivery got the first one's answer.
     Joined,
-    /// The app did not answer by the deadline; `success` went out.
+    /// Left unanswered, so that WeChat's repeat picks the answer up.
+    Held,
+    /// The app did not answer by the deadline; the message is in the spool.
     FallbackDeadline,
-    /// The app failed; `success` went out.
+    /// The app failed; the message is in the spool.
     FallbackError,
+    /// The app is believed to be down; the message is in the spool.
+    FallbackCircuitOpen,
+    /// Too many callbacks wait; the message is in the spool.
+    FallbackOverload,
+    /// The message is in the spool, behind earlier ones of its user.
+    FallbackOrder,
     /// The sender's address is not allowed.
     RejectedSource,
     /// The request did not arrive in time.
@@ -55,13 +67,17 @@ pub enum Outcome {
 
 impl Outcome {
     /// All outcomes, for metrics that exist from the start.
-    pub const ALL: [Outcome; 15] = [
+    pub const ALL: [Outcome; 19] = [
         Outcome::Verified,
         Outcome::Replied,
         Outcome::Acknowledged,
         Outcome::Joined,
+        Outcome::Held,
         Outcome::FallbackDeadline,
         Outcome::FallbackError,
+        Outcome::FallbackCircuitOpen,
+        Outcome::FallbackOverload,
+        Outcome::FallbackOrder,
         Outcome::RejectedSource,
         Outcome::RejectedTimeout,
         Outcome::RejectedSignature,
@@ -80,8 +96,12 @@ impl Outcome {
             Outcome::Replied => "replied",
             Outcome::Acknowledged => "acknowledged",
             Outcome::Joined => "joined",
+            Outcome::Held => "held",
             Outcome::FallbackDeadline => "fallback_deadline",
             Outcome::FallbackError => "fallback_error",
+            Outcome::FallbackCircuitOpen => "fallback_circuit_open",
+            Outcome::FallbackOverload => "fallback_overload",
+            Outcome::FallbackOrder => "fallback_order",
             Outcome::RejectedSource => "rejected_source",
             Outcome::RejectedTimeout => "rejected_timeout",
             Outcome::RejectedSignature => "rejected_signature",
@@ -102,7 +122,10 @@ impl Outcome {
             | Outcome::Acknowledged
             | Outcome::Joined
             | Outcome::FallbackDeadline
-            | Outcome::FallbackError => 200,
+            | Outcome::FallbackError
+            | Outcome::FallbackCircuitOpen
+            | Outcome::FallbackOverload
+            | Outcome::FallbackOrder => 200,
             Outcome::RejectedMalformed => 400,
             Outcome::RejectedSource
             | Outcome::RejectedSignature
@@ -111,7 +134,7 @@ impl Outcome {
             Outcome::RejectedTimeout => 408,
             Outcome::RejectedSize => 413,
             // Nobody reads it; nginx's number for the same thing keeps logs familiar.
-            Outcome::ClientGone => 499,
+            Outcome::ClientGone | Outcome::Held => 499,
             Outcome::Unavailable => 503,
         }
     }

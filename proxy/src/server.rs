@@ -1,46 +1,43 @@
 //! The wiring: what is started in which order, and how it ends.
 
+mod listeners;
+mod signals;
+
 use crate::admin::Admin;
 use crate::api::Api;
 use crate::config::{Config, Tls};
-use crate::connection::App;
 use crate::edge::Edge;
 use crate::limits;
-use crate::listener::{Admission, Listener};
+use crate::phase::{self, Phase};
 use crate::process_log;
 use crate::summary::Summaries;
-use crate::tls::Certificate;
+use crate::upgrade::{self, Inherited, Takeover};
 use async_trait::async_trait;
+use listeners::{Certificates, Listeners};
 use nix::sys::prctl::set_thp_disable;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use pingora::server::configuration::ServerConf;
-use pingora::server::{RunArgs, Server, ShutdownSignal, ShutdownSignalWatch, ShutdownWatch};
+use pingora::server::{RunArgs, Server, ShutdownWatch};
 use pingora::services::background::{BackgroundService, background_service};
 use prometheus::Registry;
 use prometheus::process_collector::ProcessCollector;
 use serde_json::json;
+use signals::{Signals, Start};
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
 
 /// `wxedge run`: serves until it is told to stop. Exit 2 is a configuration that cannot be used, 1 a start that
-/// failed for another reason.
+/// failed for another reason, a refused takeover among them.
 pub fn run(path: &Path, upgrade: bool) -> ExitCode {
     if let Err(error) = process_log::start() {
         process_log::say(&format!("wxedge cannot start: {error}"));
         return ExitCode::FAILURE;
-    }
-    if upgrade {
-        process_log::say(
-            "--upgrade comes with the spool; stop the running process, then start this one",
-        );
-        return ExitCode::from(2);
     }
     let config = match Config::load(path, &environment()) {
         Ok(config) => config,
@@ -59,13 +56,14 @@ pub fn run(path: &Path, upgrade: bool) -> ExitCode {
             "transparent huge pages stay on, waiting callbacks will take more memory: {error}"
         );
     }
-    match start(path, config) {
+    match start(path, config, upgrade) {
         Ok((server, signals, edge)) => {
+            let refused = signals.refused.clone();
             server.run(RunArgs { shutdown_signal: Box::new(signals) });
             close(&edge);
             edge.log.flush();
             process_log::flush();
-            ExitCode::SUCCESS
+            if refused.load(Ordering::Relaxed) { ExitCode::FAILURE } else { ExitCode::SUCCESS }
         }
         Err(error) => {
             process_log::say(&format!("wxedge cannot start: {error}"));
@@ -76,11 +74,16 @@ pub fn run(path: &Path, upgrade: bool) -> ExitCode {
 
 /// Writes down what is only in memory, and closes the store. Pingora's runtimes are gone by now.
 fn close(edge: &Edge) {
-    match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime.block_on(edge.flush()),
-        Err(error) => log::error!("the last counts are lost: {error}"),
+    if let Err(error) = block_on(edge.flush()) {
+        log::error!("the last counts are lost: {error}");
     }
     edge.store.close();
+}
+
+/// Outside of Pingora's runtimes.
+fn block_on<T>(future: impl Future<Output = T>) -> std::io::Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    Ok(runtime.block_on(future))
 }
 
 /// The environment as the configuration reads it.
@@ -93,29 +96,44 @@ pub fn environment() -> BTreeMap<String, String> {
 
 type StartError = Box<dyn std::error::Error>;
 
-fn start(path: &Path, config: Config) -> Result<(Server, Signals, Arc<Edge>), StartError> {
+fn start(
+    path: &Path,
+    config: Config,
+    upgrade: bool,
+) -> Result<(Server, Signals, Arc<Edge>), StartError> {
     let registry = Registry::new();
     registry.register(Box::new(ProcessCollector::for_self()))?;
-    let edge = Arc::new(Edge::open(config, registry)?);
+    let (takeover, mut inherited) =
+        if upgrade { begin_takeover(&config)? } else { (None, Inherited::default()) };
+    let open = if takeover.is_some() { Edge::join } else { Edge::open };
+    let edge = Arc::new(open(config, registry)?);
     process_log::count_panics(edge.metrics.panics.clone());
 
     let config = edge.config();
-    let (drain, draining) = watch::channel(false);
+    let (phase, phases) = phase::channel(Phase::Waiting);
     // Operators can ask until the end: a load balancer wants to hear that the edge is not ready any more.
-    let (open, undrained) = watch::channel(false);
+    let (admin_phase, admin_phases) = phase::channel(Phase::Waiting);
     let ready = Arc::new(AtomicBool::new(false));
-    let admin = Arc::new(Admin::new(edge.clone(), ready.clone(), draining.clone()));
-    let mut certificates = Certificates::default();
-    let callback = certificates.listener("callback", &edge, edge.clone(), &draining)?;
+    let admin = Arc::new(Admin::new(edge.clone(), ready.clone()));
     let api = Arc::new(Api::new(edge.clone()));
-    let api_listener = certificates.listener("api", &edge, api, &draining)?;
-    let admin_listener = certificates.listener("admin", &edge, admin.clone(), &undrained)?;
+    let mut making =
+        Listeners { edge: &edge, inherited: &mut inherited, certificates: Certificates::default() };
+    let callback = making.listener("callback", edge.clone(), &phases)?;
+    let api_listener = making.listener("api", api, &phases)?;
+    let admin_listener = making.listener("admin", admin.clone(), &admin_phases)?;
+    let certificates = making.certificates;
+    for address in inherited.rest() {
+        log::warn!(
+            "no listener is at {address} any more: it closes with the process before this one"
+        );
+    }
+    drop(inherited);
+    let sockets = vec![callback.share()?, api_listener.share()?, admin_listener.share()?];
     let addresses = [callback.address(), api_listener.address(), admin_listener.address()];
     announce(path, &config, addresses);
 
     let mut conf = ServerConf {
         threads: config.runtime.threads,
-        upgrade_sock: config.runtime.upgrade_sock.display().to_string(),
         pid_file: config.store.dir.join("pid").display().to_string(),
         ..ServerConf::default()
     };
@@ -135,69 +153,28 @@ fn start(path: &Path, config: Config) -> Result<(Server, Signals, Arc<Edge>), St
         ready,
     };
     server.add_service(background_service("upkeep", upkeep));
-    let signals = Signals { edge: edge.clone(), drain, _open: open, grace: config.runtime.grace };
+    let signals = Signals {
+        edge: edge.clone(),
+        grace: config.runtime.grace,
+        phase,
+        admin_phase,
+        start: Mutex::new(Some(Start { takeover, sockets })),
+        refused: Arc::default(),
+    };
     Ok((server, signals, edge))
 }
 
-/// The certificates of the listeners that have one, with the files they came from.
-#[derive(Default)]
-struct Certificates(Vec<(&'static str, Arc<Certificate>)>);
-
-impl Certificates {
-    fn listener<A: App>(
-        &mut self,
-        name: &'static str,
-        edge: &Arc<Edge>,
-        app: Arc<A>,
-        draining: &watch::Receiver<bool>,
-    ) -> Result<Listener<A>, StartError> {
-        let config = edge.config();
-        let (address, tls) = listen(&config, name);
-        let acceptor = match tls {
-            None => None,
-            Some(files) => {
-                let certificate = Certificate::load(files)?;
-                self.0.push((name, certificate.clone()));
-                Some(certificate.acceptor()?)
-            }
-        };
-        let listen = &config.listen;
-        let trusting = edge.clone();
-        let exempt = Box::new(move |peer: &IpAddr| {
-            trusting.config().listen.trusted_proxies.iter().any(|net| net.contains(peer))
-        });
-        let admission = Admission::new(
-            listen.max_connections,
-            listen.max_connections_per_peer,
-            exempt,
-            edge.metrics.connections(name),
-        );
-        let threads = if name == "admin" { 1 } else { config.runtime.threads };
-        Listener::bind(name, address, acceptor, admission, draining.clone(), threads, app)
-            .map_err(|error| format!("listen.{name} = {address}: {error}").into())
-    }
-
-    /// Takes all of them over, or none.
-    fn reload(&self, config: &Config) -> Result<(), String> {
-        let mut loaded = Vec::new();
-        for (name, certificate) in &self.0 {
-            if let (_, Some(files)) = listen(config, name) {
-                let key = files.load().map_err(|error| format!("listen.{name}_tls.{error}"))?;
-                loaded.push((certificate, key));
-            }
+/// Asks the running process for its sockets. Without one this is a start like any other, so that a service manager
+/// needs not know.
+fn begin_takeover(config: &Config) -> Result<(Option<Takeover>, Inherited), StartError> {
+    let path = &config.runtime.upgrade_sock;
+    match block_on(upgrade::begin(path))? {
+        Ok(Some((takeover, inherited))) => Ok((Some(takeover), inherited)),
+        Ok(None) => {
+            log::info!("nobody is at {}: starting without taking over", path.display());
+            Ok((None, Inherited::default()))
         }
-        for (certificate, key) in loaded {
-            certificate.replace(key);
-        }
-        Ok(())
-    }
-}
-
-fn listen<'a>(config: &'a Config, name: &str) -> (SocketAddr, Option<&'a Tls>) {
-    match name {
-        "callback" => (config.listen.callback, config.listen.callback_tls.as_ref()),
-        "api" => (config.listen.api, config.listen.api_tls.as_ref()),
-        _ => (config.listen.admin, config.listen.admin_tls.as_ref()),
+        Err(error) => Err(format!("runtime.upgrade_sock = {}: {error}", path.display()).into()),
     }
 }
 
@@ -306,54 +283,5 @@ impl Upkeep {
         }
         self.certificates.reload(&config)?;
         self.edge.reload(config).map_err(|error| error.to_string())
-    }
-}
-
-/// SIGTERM drains: nothing new is accepted, what runs is answered, then the process ends. SIGINT, or a second signal,
-/// ends it at once.
-struct Signals {
-    edge: Arc<Edge>,
-    drain: watch::Sender<bool>,
-    /// The admin listener's: while this exists, it accepts.
-    _open: watch::Sender<bool>,
-    grace: Duration,
-}
-
-#[async_trait]
-impl ShutdownSignalWatch for Signals {
-    async fn recv(&self) -> ShutdownSignal {
-        let (Ok(mut terminate), Ok(mut interrupt)) =
-            (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-        else {
-            log::error!("signals cannot be heard");
-            return ShutdownSignal::FastShutdown;
-        };
-        tokio::select! {
-            _ = interrupt.recv() => return ShutdownSignal::FastShutdown,
-            _ = terminate.recv() => {}
-        }
-        log::warn!("SIGTERM: draining");
-        // Without receivers there is nothing to drain.
-        let _nobody = self.drain.send(true);
-        tokio::select! {
-            () = self.drained() => log::info!("drained"),
-            () = tokio::time::sleep(self.grace) => log::warn!("not drained within grace_s"),
-            _ = interrupt.recv() => log::warn!("SIGINT: ending at once"),
-            _ = terminate.recv() => log::warn!("second SIGTERM: ending at once"),
-        }
-        ShutdownSignal::FastShutdown
-    }
-}
-
-impl Signals {
-    async fn drained(&self) {
-        let busy = || {
-            let calls = self.edge.accounts().iter().any(|account| account.in_flight.all() > 0);
-            let open = |listener| self.edge.metrics.connections(listener).get() > 0;
-            calls || open("callback") || open("api")
-        };
-        while busy() {
-            tokio::time::sleep(limits::DRAIN_POLL).await;
-        }
     }
 }

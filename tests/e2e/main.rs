@@ -34,6 +34,7 @@ mod reload;
 mod repeats;
 mod replay;
 mod replies;
+mod upgrade;
 mod verification;
 
 use wxedge_tests::edge::Builder;

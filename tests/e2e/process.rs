@@ -31,7 +31,7 @@ fn sigterm_answers_what_is_in_flight_takes_nothing_new_and_ends_at_once() {
     };
     app.await_calls(1);
     edge.signal(Signal::SIGTERM);
-    assert_eq!(idle.closed(PATIENCE), Ok(Vec::new()), "an idle connection has nothing to wait for");
+    assert_eq!(idle.closed(PATIENCE), Ok(Vec::new()), "an idle connection ends");
     eventually(PATIENCE, "new connections are refused", || refuses_connections(&edge));
     assert!(edge.is_running());
     gate.open();

@@ -127,6 +127,7 @@ pub struct Builder {
     admin_key: bool,
     folder: Option<Arc<Folder>>,
     store: Option<PathBuf>,
+    upgrade: bool,
 }
 
 impl Builder {
@@ -146,6 +147,7 @@ impl Builder {
             admin_key: true,
             folder: None,
             store: None,
+            upgrade: false,
         }
     }
 
@@ -272,6 +274,12 @@ impl Builder {
         Builder { folder: Some(folder.clone()), ..self }
     }
 
+    /// With `--upgrade`, in the folder of the edge that it takes over from.
+    #[must_use]
+    pub fn after(self, edge: &Edge) -> Builder {
+        Builder { upgrade: true, ..self.folder(&edge.folder) }
+    }
+
     /// With its store in this folder, not in the folder of the test.
     #[must_use]
     pub fn store(self, store: &Path) -> Builder {
@@ -333,6 +341,7 @@ impl Builder {
         let mut words = self.prefix.iter().chain([&self.program]);
         let mut command = Command::new(words.next().expect("a program"));
         command.args(words).args(["run", "--config"]).arg(config).current_dir(folder.path());
+        command.args(self.upgrade.then_some("--upgrade"));
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.spawn().expect("the program")
@@ -350,7 +359,7 @@ impl Builder {
         edge
     }
 
-    /// Starts it and does not wait: it may not listen yet.
+    /// Starts it and does not wait: its addresses are not known yet.
     #[must_use]
     pub fn begin(&self) -> Edge {
         let folder = self.folder.clone().unwrap_or_default();
@@ -377,7 +386,7 @@ impl Builder {
     #[track_caller]
     #[must_use]
     pub fn fail(&self) -> (Option<i32>, String) {
-        let folder = Folder::new();
+        let folder = self.folder.clone().unwrap_or_default();
         let mut child = self.spawn(&folder);
         let stdout = Lines::collect(child.stdout.take().expect("a pipe"));
         let stderr = Lines::collect(child.stderr.take().expect("a pipe"));

@@ -43,6 +43,7 @@ use std::time::Duration;
 pub use answer::Answer;
 pub use clock::Clock;
 pub use fault::{Fault, Scope};
+pub use platform::CustomMessage;
 pub use record::{BODY_KEPT, Body, Fetches, Request};
 
 use self::platform::Platform;
@@ -223,6 +224,13 @@ impl Api {
         lock(&self.server.platform).media.insert(id.to_owned(), media);
     }
 
+    /// From now on this user gets so many customer-service messages for so long; then they are 45047, and 45015 when
+    /// the time is over. Users of whom nothing is said get all.
+    pub fn open_window(&self, touser: &str, messages: u32, lasts: Duration) {
+        let until = self.clock().now() + lasts;
+        lock(&self.server.platform).customers.open_window(touser, messages, until);
+    }
+
     /// The token that `stable_token` hands out at this moment: for callers without an edge.
     ///
     /// # Panics
@@ -339,6 +347,12 @@ impl Api {
         lock(&self.server.record).count(path)
     }
 
+    /// The customer-service messages that users got until now, at every address of this WeChat; the last 10 000.
+    #[must_use]
+    pub fn custom_messages(&self) -> Vec<CustomMessage> {
+        lock(&self.server.platform).customers.got.iter().cloned().collect()
+    }
+
     /// How often tokens were asked for, whatever came of it.
     #[must_use]
     pub fn fetches(&self) -> Fetches {
@@ -363,7 +377,7 @@ impl Api {
         self.server.connections.load(Ordering::SeqCst)
     }
 
-    /// Forgets the requests, their counts and the mistakes. Tokens, quotas and faults stay.
+    /// Forgets the requests, their counts and the mistakes. Tokens, quotas, what users got and faults stay.
     pub fn clear(&self) {
         self.server.forget();
     }

@@ -17,7 +17,6 @@ impl Admin {
     /// Sends the stream.
     pub(super) async fn stream(&self, session: &mut ServerSession) -> pingora::Result<()> {
         let mut events = self.edge.events.subscribe();
-        let mut drain = self.drain.clone();
         let mut head = ResponseHeader::build(200, Some(3))?;
         head.insert_header(header::CONTENT_TYPE, "text/event-stream")?;
         head.insert_header(header::CACHE_CONTROL, "no-store")?;
@@ -39,7 +38,7 @@ impl Admin {
                     Err(RecvError::Closed) => break,
                 },
                 () = tokio::time::sleep(HEARTBEAT) => Bytes::from_static(b":\n\n"),
-                _draining = drain.wait_for(|drain| *drain) => break,
+                () = self.edge.drain_begun() => break,
             };
             session.write_response_body(chunk, false).await?;
         }

@@ -18,7 +18,6 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
-use tokio::sync::watch;
 use wxedge_wechat::signature::sign;
 
 /// What operators ask.
@@ -27,7 +26,6 @@ pub struct Admin {
     edge: Arc<Edge>,
     started: i64,
     ready: Arc<AtomicBool>,
-    drain: watch::Receiver<bool>,
     /// Whether the listener is bound to loopback; a reload does not change that.
     loopback: bool,
     loaded: Mutex<Loaded>,
@@ -95,14 +93,13 @@ struct Loaded {
 
 impl Admin {
     /// `ready` is true while the edge takes callbacks.
-    pub fn new(edge: Arc<Edge>, ready: Arc<AtomicBool>, drain: watch::Receiver<bool>) -> Admin {
+    pub fn new(edge: Arc<Edge>, ready: Arc<AtomicBool>) -> Admin {
         let now = unix_now_s();
         Admin {
             loopback: edge.config().listen.admin.ip().is_loopback(),
             edge,
             started: now,
             ready,
-            drain,
             loaded: Mutex::new(Loaded { at: now, error: None }),
         }
     }
@@ -117,7 +114,7 @@ impl Admin {
     }
 
     fn is_ready(&self) -> bool {
-        self.ready.load(Ordering::Relaxed) && !*self.drain.borrow()
+        self.ready.load(Ordering::Relaxed) && !self.edge.draining()
     }
 
     /// Nothing when the answer was a stream, which is over.

@@ -5,6 +5,7 @@ use crate::limits;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, Method, header};
 use pingora::http::RequestHeader;
+use tokio::time::{Instant, timeout_at};
 
 /// One small call.
 pub struct Call {
@@ -14,7 +15,8 @@ pub struct Call {
     pub target: String,
     /// JSON, with POST.
     pub body: Bytes,
-    /// Whether WeChat may get it twice: what is fetched, never what is posted.
+    /// Whether WeChat may get it twice: what is fetched, never what is posted. What may not goes over a connection of
+    /// its own, because a kept one that WeChat closes at that moment would leave open whether the call arrived.
     pub repeatable: bool,
 }
 
@@ -24,16 +26,21 @@ impl ApiBases {
     /// Sends a small call and reads its whole answer: its status and its body.
     ///
     /// # Errors
-    /// Why there is no answer.
+    /// Why there is no answer; of what is not repeatable, [`Failure::is_unsent`] says whether it may have arrived.
     pub async fn call(&self, call: &Call) -> Result<(u16, Bytes), Failure> {
-        match tokio::time::timeout(limits::API_OWN_CALL_TIMEOUT, self.complete(call)).await {
-            Ok(answer) => answer,
-            Err(_elapsed) => Err(Failure::Timeout),
-        }
+        let by = Instant::now() + limits::API_OWN_CALL_TIMEOUT;
+        let connect = async {
+            if call.repeatable { self.connect().await } else { self.connect_anew().await }
+        };
+        let connection = timeout_at(by, connect).await.unwrap_or(Err(Failure::ConnectTimeout))?;
+        timeout_at(by, self.complete(connection, call)).await.unwrap_or(Err(Failure::Timeout))
     }
 
-    async fn complete(&self, call: &Call) -> Result<(u16, Bytes), Failure> {
-        let mut connection = self.connect().await?;
+    async fn complete(
+        &self,
+        mut connection: Connection,
+        call: &Call,
+    ) -> Result<(u16, Bytes), Failure> {
         let mut answer = exchange(&mut connection, call).await;
         // WeChat closed it while it was idle, perhaps.
         if answer == Err(Failure::Reset) && connection.is_reused() && call.repeatable {

@@ -34,6 +34,36 @@ pub enum Failure {
     Reset,
 }
 
+impl Failure {
+    /// The name for operators.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Failure::Dns => "dns",
+            Failure::DnsTimeout => "dns_timeout",
+            Failure::Connect => "connect",
+            Failure::ConnectTimeout => "connect_timeout",
+            Failure::Tls => "tls",
+            Failure::Proxy => "proxy",
+            Failure::Timeout => "timeout",
+            Failure::Invalid => "invalid",
+            Failure::Reset => "reset",
+        }
+    }
+
+    /// Whether there was no connection, so that nothing of the call can have arrived.
+    pub fn is_unsent(&self) -> bool {
+        match self {
+            Failure::Dns
+            | Failure::DnsTimeout
+            | Failure::Connect
+            | Failure::ConnectTimeout
+            | Failure::Tls
+            | Failure::Proxy => true,
+            Failure::Timeout | Failure::Invalid | Failure::Reset => false,
+        }
+    }
+}
+
 impl From<crate::upstream::Failure> for Failure {
     /// What a lookup says.
     fn from(failure: crate::upstream::Failure) -> Failure {

@@ -65,9 +65,17 @@ impl ApiBases {
     /// Why the last one did not.
     pub async fn connect(&self) -> Result<Connection, Failure> {
         let healthy = self.bases.iter().find(|base| base.is_up());
-        if let Some(kept) = healthy.and_then(Base::kept) {
-            return Ok(kept);
+        match healthy.and_then(Base::kept) {
+            Some(kept) => Ok(kept),
+            None => self.connect_anew().await,
         }
+    }
+
+    /// A new connection to the first base that takes one, the healthy ones first.
+    ///
+    /// # Errors
+    /// Why the last one did not.
+    async fn connect_anew(&self) -> Result<Connection, Failure> {
         let mut failure = Failure::Connect;
         // Those that are down come last: they may be back.
         let (up, down): (Vec<_>, Vec<_>) = self.bases.iter().partition(|base| base.is_up());

@@ -1,265 +1,269 @@
 //! Stage 7: what WeChat gets, by the deadline, whatever the app does.
+//!
+//! As long as the app answers in time everything happens here, in the callback's own task. What takes longer, or has to
+//! be on disk first, is handed to a [`Keeper`]; then this delivery waits for the answer as its repeats do.
 
-use super::decrypt::Clear;
-use super::dedupe::{Claimed, Flight};
-use super::normalize::normalize;
-use super::record::{Notes, Record};
-use super::{Facts, Rejection, remember};
+use super::dedupe::{Claimed, Flight, Landing};
+use super::holds::HoldPermit;
+use super::judge::{Judged, Subject};
+use super::record::Record;
+use super::remember::Keeper;
+use super::{Rejection, judge};
 use crate::account::{Account, App, Place};
 use crate::connection::{Arrival, Response};
-use crate::edge::Edge;
+use crate::limits;
 use crate::outcome::Outcome;
-use crate::upstream::{AppAnswer, Failure};
-use bytes::Bytes;
+use crate::upstream::{self, AppAnswer, Failure, Upstream};
 use pingora::ErrorType;
 use pingora::protocols::http::ServerSession;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Instant;
-use tokio::time::sleep_until;
-use wxedge_wechat::envelope::Seal;
-use wxedge_wechat::message::{Class, Format, Message};
+use tokio::time::{sleep_until, timeout_at};
 use wxedge_wechat::reply::Answer;
+
+/// A delivery of a message: it has to be answered, once.
+#[derive(Debug)]
+pub struct Delivery<'a> {
+    /// The message.
+    pub subject: Subject<'a>,
+    /// When it came.
+    pub arrival: Arrival,
+}
+
+impl Delivery<'_> {
+    /// The first delivery: calls the app and answers by the deadline. Without a `place` there are too many callbacks already.
+    ///
+    /// # Errors
+    /// `unavailable` when the message was neither taken nor stored, `client_gone`.
+    pub async fn first(
+        &self,
+        session: &mut ServerSession,
+        claimed: Claimed,
+        place: Option<Place>,
+        record: &mut Record,
+    ) -> Result<(Outcome, Response), Rejection> {
+        let account = self.subject.account;
+        let detour = match &place {
+            None => Some(Outcome::FallbackOverload),
+            Some(_) => account.spool.detour(self.subject.message),
+        };
+        let (Some(place), None) = (place, detour) else {
+            let detour = detour.unwrap_or(Outcome::FallbackOverload);
+            return Box::pin(self.detour(session, claimed, detour)).await;
+        };
+        let deadline = self.deadline();
+        let holds = self.subject.may_be_held();
+        let shown = if holds { self.arrival.first_byte + limits::JOIN_DEADLINE } else { deadline };
+        let mut call = self.call(shown);
+        let result = tokio::select! {
+            biased;
+            result = &mut call.answer => result,
+            // Not Pingora's cheaper timer: that one can miss a moment that is nearly here.
+            () = sleep_until(deadline.into()) => {
+                record.app_answered();
+                record.notes().reason = Failure::Timeout.reason();
+                return Box::pin(self.late(session, call, claimed, place)).await;
+            }
+            () = gone(session) => {
+                self.keeper().hold(claimed, call, place);
+                return Err(Rejection::new(Outcome::ClientGone, "waiting"));
+            }
+        };
+        record.app_answered();
+        match judge::judge(account, self.subject.message, result, record.notes(), false) {
+            Judged::Taken(answer) => {
+                account.spool.app_succeeded();
+                let passive = self.subject.passive(&answer, record.notes());
+                claimed.settle(passive.outcome, &passive.response);
+                if matches!(answer, Answer::CustomerService(_)) {
+                    self.keeper().follow(answer);
+                }
+                Ok((passive.outcome, passive.response))
+            }
+            Judged::Failed(fallen) => {
+                account.spool.app_failed(&fallen.failure);
+                let flight = claimed.flight().clone();
+                self.keeper().store(claimed, fallen);
+                Box::pin(self.landing(session, &flight)).await
+            }
+        }
+    }
+
+    /// A repeat waits for the first delivery's answer, by its own deadline. Nothing when the first delivery ended without
+    /// one: then this is the first.
+    ///
+    /// # Errors
+    /// `client_gone`; `unavailable` when the message was neither taken nor stored.
+    pub async fn again(
+        &self,
+        session: &mut ServerSession,
+        flight: &Flight,
+    ) -> Result<Option<(Outcome, Response)>, Rejection> {
+        let nth = flight.join();
+        tokio::select! {
+            biased;
+            landed = flight.landed() => return Ok(landed.ok().map(|landing| {
+                // What goes to the user as a late reply goes to nobody else.
+                let response =
+                    if flight.take() { landing.response } else { self.subject.acknowledge() };
+                (Outcome::Joined, response)
+            })),
+            () = sleep_until(self.deadline().into()) => {}
+            () = gone(session) => return Err(Rejection::new(Outcome::ClientGone, "waiting")),
+        }
+        let last = nth >= limits::DELIVERIES
+            || self.arrival.first_byte.duration_since(flight.begun) >= limits::JOIN_LAST;
+        if !last && let Some(permit) = self.hold_permit() {
+            return self.hold(session, flight, permit).await.map(Some);
+        }
+        flight.fall_due();
+        let (outcome, response) = self.landing(session, flight).await?;
+        let outcome = match outcome {
+            Outcome::FallbackDeadline => outcome,
+            _ => Outcome::Joined,
+        };
+        Ok(Some((outcome, response)))
+    }
+
+    /// The message goes to the spool without a call.
+    async fn detour(
+        &self,
+        session: &mut ServerSession,
+        claimed: Claimed,
+        outcome: Outcome,
+    ) -> Result<(Outcome, Response), Rejection> {
+        let flight = claimed.flight().clone();
+        self.keeper().detour(claimed, outcome);
+        self.landing(session, &flight).await
+    }
+
+    /// The deadline has come. The call goes on.
+    async fn late(
+        &self,
+        session: &mut ServerSession,
+        call: Call,
+        claimed: Claimed,
+        place: Place,
+    ) -> Result<(Outcome, Response), Rejection> {
+        let flight = claimed.flight().clone();
+        self.keeper().hold(claimed, call, place);
+        match self.hold_permit() {
+            Some(permit) => self.hold(session, &flight, permit).await,
+            None => {
+                flight.fall_due();
+                self.landing(session, &flight).await
+            }
+        }
+    }
+
+    fn keeper(&self) -> Keeper {
+        Keeper::new(&self.subject, self.arrival)
+    }
+
+    /// Left unanswered, so that WeChat sends the message again. An answer that comes meanwhile still goes out.
+    async fn hold(
+        &self,
+        session: &mut ServerSession,
+        flight: &Flight,
+        permit: HoldPermit,
+    ) -> Result<(Outcome, Response), Rejection> {
+        let until = self.arrival.first_byte + limits::JOIN_HELD;
+        tokio::select! {
+            biased;
+            landed = flight.landed() => return self.landed(flight, landed),
+            () = sleep_until(until.into()) => {}
+            () = gone(session) => {}
+        }
+        permit.spend();
+        session.set_keepalive(None);
+        Ok((Outcome::Held, Response::empty(Outcome::Held.status())))
+    }
+
+    /// What the keeper of the message answers, as long as WeChat listens.
+    async fn landing(
+        &self,
+        session: &mut ServerSession,
+        flight: &Flight,
+    ) -> Result<(Outcome, Response), Rejection> {
+        let last = self.arrival.first_byte + self.subject.answer_by();
+        let landed = tokio::select! {
+            biased;
+            landed = timeout_at(last.into(), flight.landed()) => landed,
+            () = gone(session) => return Err(Rejection::new(Outcome::ClientGone, "waiting")),
+        };
+        self.landed(flight, landed.unwrap_or(Err("store_slow")))
+    }
+
+    fn landed(
+        &self,
+        flight: &Flight,
+        landed: Result<Landing, &'static str>,
+    ) -> Result<(Outcome, Response), Rejection> {
+        match landed {
+            Ok(landing) if flight.take() => Ok((landing.outcome, landing.response)),
+            Ok(landing) => Ok((landing.outcome, self.subject.acknowledge())),
+            Err(reason) => Err(Rejection::new(Outcome::Unavailable, reason)),
+        }
+    }
+
+    /// The permission to leave this delivery unanswered.
+    fn hold_permit(&self) -> Option<HoldPermit> {
+        let account = self.subject.account;
+        self.subject.may_be_held().then(|| account.holds.take(account.config.join_budget)).flatten()
+    }
+
+    /// The call to the app, begun with the first poll.
+    fn call(&self, deadline: Instant) -> Call {
+        let account = self.subject.account;
+        match &account.app {
+            App::Echo => {
+                let echoed = Ok(judge::echo(self.subject.message));
+                Call { begun: Instant::now(), answer: Box::pin(async move { echoed }) }
+            }
+            App::Http(upstream) => {
+                Call::begin(account, upstream, self.subject.normalize(1, deadline))
+            }
+        }
+    }
+
+    fn deadline(&self) -> Instant {
+        let upstream = &self.subject.account.config.upstream;
+        let deadline = match self.subject.message.is_minigame() {
+            true => upstream.deadline_minigame,
+            false => upstream.deadline,
+        };
+        self.arrival.first_byte + deadline
+    }
+}
 
 /// A call to the app that can go on without the callback it began in.
 pub struct Call {
     /// When it began.
     pub begun: Instant,
-    /// What comes of it, timed and counted.
+    /// What comes of it, timed.
     pub answer: Pin<Box<dyn Future<Output = Result<AppAnswer, Failure>> + Send>>,
 }
 
-/// The first delivery of a message: it has to be answered, once.
-pub struct First<'a> {
-    /// The edge.
-    pub edge: &'a Arc<Edge>,
-    /// Whose message it is.
-    pub account: &'a Arc<Account>,
-    /// The message.
-    pub message: &'a Message<'a>,
-    /// Its bytes.
-    pub clear: &'a Clear<'a>,
-    /// Its name and randomness.
-    pub facts: &'a Facts,
-    /// Whether its call was counted as failed when the deadline came. A call counts once.
-    pub overdue: bool,
-}
+crate::opaque!(Call);
 
-crate::opaque!(First<'_>, Call);
-
-impl First<'_> {
-    /// Calls the app and answers by the deadline.
-    ///
-    /// # Errors
-    /// `unavailable` when the message may not be acknowledged, `client_gone`.
-    pub async fn answer(
-        &self,
-        session: &mut ServerSession,
-        arrival: Arrival,
-        claimed: Claimed,
-        place: Place,
-        record: &mut Record,
-    ) -> Result<(Outcome, Response), Rejection> {
-        let deadline = deadline(self.account, self.message, arrival);
-        let mut call = self.call(deadline);
-        let result = tokio::select! {
-            biased;
-            result = &mut call.answer => result,
-            // Not Pingora's cheaper timer: that one can miss a moment that is nearly here.
-            () = sleep_until(deadline.into()) => return self.late(call, claimed, place, record),
-            () = gone(session) => {
-                remember::for_the_repeat(self, call, claimed, place);
-                return Err(Rejection::new(Outcome::ClientGone, "waiting"));
-            }
-        };
-        record.app_answered();
-        let (outcome, response) = self.judge(result, record.notes());
-        if outcome != Outcome::Unavailable {
-            claimed.settle(&response);
-        }
-        // Otherwise the claim is dropped: the repeat is a first delivery again.
-        Ok((outcome, response))
-    }
-
-    /// The deadline has come. The call goes on: for the spool's late replies, or for WeChat's repeat.
-    fn late(
-        &self,
-        call: Call,
-        claimed: Claimed,
-        place: Place,
-        record: &mut Record,
-    ) -> Result<(Outcome, Response), Rejection> {
-        record.app_answered();
-        record.notes().reason = Failure::Timeout.reason();
-        self.account.failed(Failure::Timeout);
-        let (outcome, response) = self.fall_back(Outcome::FallbackDeadline);
-        if outcome == Outcome::Unavailable {
-            let overdue = First { overdue: true, ..*self };
-            remember::for_the_repeat(&overdue, call, claimed, place);
-        } else {
-            claimed.settle(&response);
-            remember::after_deadline(call, place);
-        }
-        Ok((outcome, response))
-    }
-
-    /// The call to the app, begun with the first poll.
-    fn call(&self, deadline: Instant) -> Call {
-        let account = self.account.clone();
+impl Call {
+    /// The call begins with the first poll.
+    pub fn begin(
+        account: &Arc<Account>,
+        upstream: &Arc<Upstream>,
+        delivery: upstream::Delivery,
+    ) -> Call {
+        let (account, upstream) = (account.clone(), upstream.clone());
         let begun = Instant::now();
-        match &self.account.app {
-            App::Echo => {
-                let echoed = Ok(echo(self.message));
-                Call { begun, answer: Box::pin(async move { echoed }) }
-            }
-            App::Http(upstream) => {
-                let delivery =
-                    normalize(&account, self.message, &self.clear.message, self.facts, 1, deadline);
-                let upstream = upstream.clone();
-                let answer = Box::pin(async move {
-                    let result = upstream.call(delivery).await;
-                    account.metrics.upstream_duration.observe(begun.elapsed().as_secs_f64());
-                    result
-                });
-                Call { begun, answer }
-            }
-        }
-    }
-
-    /// What the app's answer, or its failure, means for WeChat.
-    pub fn judge(
-        &self,
-        result: Result<AppAnswer, Failure>,
-        notes: &mut Notes,
-    ) -> (Outcome, Response) {
-        let answer = match result {
-            Ok(answer) if (200..300).contains(&answer.status) => answer,
-            Ok(answer) => return self.failed(Failure::Status(answer.status), answer.body, notes),
-            Err(failure) => return self.failed(failure, Bytes::new(), notes),
-        };
-        match Answer::interpret(answer.content_type.as_deref(), &answer.body, self.message) {
-            Answer::Acknowledge => (Outcome::Acknowledged, acknowledge(self.message)),
-            Answer::Reply(reply) => {
-                let to = self.message.from_user().unwrap_or_default();
-                let from = self.message.to_user().unwrap_or_default();
-                let reply = reply.render(self.message.format(), to, from, self.facts.now_s);
-                (Outcome::Replied, self.seal(reply))
-            }
-            Answer::Verbatim(json) => (Outcome::Replied, typed(Format::Json, json)),
-            Answer::CustomerService(_) => {
-                // Until there are late replies it is dropped, which is counted.
-                self.account.metrics.late_reply_dropped.inc();
-                notes.reason = "customer_service";
-                (Outcome::Acknowledged, acknowledge(self.message))
-            }
-            Answer::Dropped => {
-                self.account.metrics.content_dropped.inc();
-                notes.reason = "content_dropped";
-                (Outcome::Acknowledged, acknowledge(self.message))
-            }
-            Answer::Invalid(invalid) => {
-                self.count(Failure::Invalid);
-                *notes = Notes { reason: invalid.label(), invalid: true, response: answer.body };
-                (Outcome::Acknowledged, acknowledge(self.message))
-            }
-        }
-    }
-
-    fn failed(&self, failure: Failure, response: Bytes, notes: &mut Notes) -> (Outcome, Response) {
-        self.count(failure);
-        *notes = Notes { reason: failure.reason(), invalid: false, response };
-        self.fall_back(Outcome::FallbackError)
-    }
-
-    fn count(&self, failure: Failure) {
-        if !self.overdue {
-            self.account.failed(failure);
-        }
-    }
-
-    /// `success` in the app's place; not for messages that stand for money, which are acknowledged by the app or,
-    /// once it exists, by the spool.
-    fn fall_back(&self, outcome: Outcome) -> (Outcome, Response) {
-        match self.message.class() {
-            Class::Conversation | Class::NoContent => (outcome, acknowledge(self.message)),
-            Class::Verbatim => {
-                (Outcome::Unavailable, Response::empty(Outcome::Unavailable.status()))
-            }
-        }
-    }
-
-    /// Encrypts a reply with what the message was encrypted with.
-    fn seal(&self, reply: Vec<u8>) -> Response {
-        let format = self.message.format();
-        let account = &self.account.config;
-        let sealed = self.clear.sealed_with.and_then(|with| {
-            let seal = Seal {
-                key: account.aes_keys.get(with.key)?,
-                token: account.tokens.get(with.token)?.expose(),
-                appid: &account.appid,
-                timestamp: self.facts.now_s,
-                nonce: &self.facts.random.nonce,
-                random: self.facts.random.padding,
-            };
-            Some(seal.seal(format, &reply))
+        let answer = Box::pin(async move {
+            let result = upstream.call(delivery).await;
+            account.metrics.upstream_duration.observe(begun.elapsed().as_secs_f64());
+            result
         });
-        typed(format, sealed.unwrap_or(reply))
+        Call { begun, answer }
     }
-}
-
-/// A repeat waits for the first delivery's answer, by its own deadline. Nothing when the first delivery ended without
-/// one: then the repeat is the first.
-///
-/// # Errors
-/// `client_gone`; `unavailable` at the deadline, for messages that stand for money.
-pub async fn join(
-    account: &Account,
-    session: &mut ServerSession,
-    arrival: Arrival,
-    message: &Message<'_>,
-    flight: &Flight,
-) -> Result<Option<(Outcome, Response)>, Rejection> {
-    let deadline = deadline(account, message, arrival);
-    tokio::select! {
-        biased;
-        landed = flight.landed() => Ok(landed.map(|response| (Outcome::Joined, response))),
-        () = sleep_until(deadline.into()) => match message.class() {
-            Class::Verbatim => Err(Rejection::new(Outcome::Unavailable, "timeout")),
-            Class::Conversation | Class::NoContent => {
-                // It is acknowledged here and now, so the late answer of the call is no repeat's any more.
-                let response = acknowledge(message);
-                flight.land(Some(response.clone()));
-                Ok(Some((Outcome::FallbackDeadline, response)))
-            }
-        },
-        () = gone(session) => Err(Rejection::new(Outcome::ClientGone, "waiting")),
-    }
-}
-
-/// The acknowledgement of a message; never encrypted.
-pub fn acknowledge(message: &Message<'_>) -> Response {
-    let body = Bytes::from_static(message.acknowledgement());
-    match message.class() {
-        Class::Verbatim => {
-            Response { content_type: "application/json", ..Response::text(200, body) }
-        }
-        Class::Conversation | Class::NoContent => Response::text(200, body),
-    }
-}
-
-fn typed(format: Format, body: Vec<u8>) -> Response {
-    let content_type = match format {
-        Format::Xml => "text/xml; charset=utf-8",
-        Format::Json => "application/json; charset=utf-8",
-    };
-    Response { status: 200, content_type, body: body.into() }
-}
-
-fn deadline(account: &Account, message: &Message<'_>, arrival: Arrival) -> Instant {
-    let upstream = &account.config.upstream;
-    arrival.first_byte
-        + if message.is_minigame() { upstream.deadline_minigame } else { upstream.deadline }
 }
 
 /// Resolves when the client has left; never when it waits as it should.
@@ -271,17 +275,4 @@ async fn gone(session: &mut ServerSession) {
         Ok(_) => {}
     }
     std::future::pending().await
-}
-
-/// `builtin:echo`: text and images come back, everything else is acknowledged.
-fn echo(message: &Message<'_>) -> AppAnswer {
-    let field = |name| message.get(name).unwrap_or_default();
-    let reply = match message.kind().label() {
-        "text" => serde_json::json!({"msgtype": "text", "text": {"content": field("Content")}})
-            .to_string(),
-        "image" => serde_json::json!({"msgtype": "image", "image": {"media_id": field("MediaId")}})
-            .to_string(),
-        _ => String::new(),
-    };
-    AppAnswer { status: 200, content_type: Some("application/json".to_owned()), body: reply.into() }
 }

@@ -10,11 +10,12 @@
 
 use crate::connection::Response;
 use crate::limits;
+use crate::outcome::Outcome;
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use std::collections::VecDeque;
 use std::hash::{BuildHasherDefault, Hasher};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
@@ -72,12 +73,36 @@ struct Remembered {
 }
 
 /// One message on its way through the app.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Flight {
-    /// The answer; `None` inside when there will be none.
-    landed: OnceLock<Option<Response>>,
+    /// When its first delivery began.
+    pub begun: Instant,
+    /// How many deliveries there were.
+    deliveries: AtomicU32,
+    /// How it ended, or why it ended without an answer.
+    landed: OnceLock<Result<Landing, &'static str>>,
     landing: Notify,
+    /// Who has the answer: see [`Flight::take`].
+    taken: AtomicU8,
+    /// A delivery must be answered now, whatever the app does.
+    due: Notify,
 }
+
+/// The answer, and what it is to the delivery that the app was called for.
+#[derive(Debug, Clone)]
+pub struct Landing {
+    /// How that delivery ends.
+    pub outcome: Outcome,
+    /// What every delivery gets.
+    pub response: Response,
+}
+
+/// Nobody has the answer yet.
+const FREE: u8 = 0;
+/// It went out to a delivery.
+const ANSWERED: u8 = 1;
+/// It goes to the user as a late reply.
+const LATE: u8 = 2;
 
 /// What a delivery finds.
 #[derive(Debug)]
@@ -127,15 +152,15 @@ impl Dedupe {
         self.messages.is_empty()
     }
 
-    /// Claims a message for its first delivery.
-    pub fn claim(self: &Arc<Self>, identity: Identity) -> Claim {
+    /// Claims a message for the delivery that began at `first_byte`; a repeat is counted.
+    pub fn claim(self: &Arc<Self>, identity: Identity, first_byte: Instant) -> Claim {
         match self.messages.entry(identity) {
             Entry::Occupied(slot) => match &slot.get().flight {
                 Some(flight) => Claim::Again(flight.clone()),
                 None => Claim::Answered,
             },
             Entry::Vacant(slot) => {
-                let flight = Arc::new(Flight::default());
+                let flight = Arc::new(Flight::new(first_byte));
                 let claim = self.claims.fetch_add(1, Ordering::Relaxed);
                 slot.insert(Slot { claim, flight: Some(flight.clone()) });
                 Claim::First(Claimed { dedupe: self.clone(), flight, identity, claim })
@@ -196,43 +221,97 @@ impl Dedupe {
 }
 
 impl Claimed {
+    /// The message's flight.
+    pub fn flight(&self) -> &Arc<Flight> {
+        &self.flight
+    }
+
     /// Gives every delivery of the message this answer.
-    pub fn settle(self, response: &Response) {
-        self.flight.land(Some(response.clone()));
+    pub fn settle(self, outcome: Outcome, response: &Response) {
+        self.flight.land(Ok(Landing { outcome, response: response.clone() }));
+    }
+
+    /// Ends without an answer: the next delivery is a first one again.
+    pub fn abandon(self, reason: &'static str) {
+        self.forget();
+        self.flight.land(Err(reason));
+    }
+
+    fn forget(&self) {
+        let claim = self.claim;
+        self.dedupe.messages.remove_if(&self.identity, |_, slot| slot.claim == claim);
     }
 }
 
 impl Drop for Claimed {
     fn drop(&mut self) {
-        // A repeat whose own deadline came may have settled it before.
-        if let Some(Some(response)) = self.flight.landed.get() {
-            let (since, bytes) = (Instant::now(), response.body.len());
-            let (claim, identity) = (self.claim, self.identity);
-            self.dedupe.remember(Remembered { since, claim, identity, bytes });
-        } else {
-            let claim = self.claim;
-            self.dedupe.messages.remove_if(&self.identity, |_, slot| slot.claim == claim);
-            self.flight.land(None);
+        match self.flight.landed.get() {
+            Some(Ok(landing)) => {
+                let (since, bytes) = (Instant::now(), landing.response.body.len());
+                let (claim, identity) = (self.claim, self.identity);
+                self.dedupe.remember(Remembered { since, claim, identity, bytes });
+            }
+            Some(Err(_abandoned)) => {}
+            None => {
+                self.forget();
+                self.flight.land(Err("cancelled"));
+            }
         }
     }
 }
 
 impl Flight {
-    /// Gives the answer, or says that there is none. A second landing changes nothing: the first one went out.
-    pub fn land(&self, response: Option<Response>) {
-        let _first = self.landed.set(response);
+    fn new(begun: Instant) -> Flight {
+        Flight {
+            begun,
+            deliveries: AtomicU32::new(1),
+            landed: OnceLock::new(),
+            landing: Notify::new(),
+            taken: AtomicU8::new(FREE),
+            due: Notify::new(),
+        }
+    }
+
+    /// One more delivery; says which, counted from 1.
+    pub fn join(&self) -> u32 {
+        self.deliveries.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    fn land(&self, landing: Result<Landing, &'static str>) {
+        let _first = self.landed.set(landing);
         self.landing.notify_waiters();
     }
 
-    /// Waits for the answer; none when the first delivery ended without one.
-    pub async fn landed(&self) -> Option<Response> {
+    /// Waits for the answer; the reason when there will be none.
+    pub async fn landed(&self) -> Result<Landing, &'static str> {
         let landing = self.landing.notified();
         match self.landed.get() {
-            Some(response) => response.clone(),
+            Some(landed) => landed.clone(),
             None => {
                 landing.await;
-                self.landed.get().cloned().flatten()
+                self.landed.get().cloned().unwrap_or(Err("cancelled"))
             }
         }
+    }
+
+    /// Takes the answer for a delivery. Not when it goes to the user as a late reply: twice would be once too often.
+    pub fn take(&self) -> bool {
+        let before = self.taken.compare_exchange(FREE, ANSWERED, Ordering::AcqRel, Ordering::Acquire);
+        before != Err(LATE)
+    }
+
+    /// Takes the answer for a late reply. Not when a delivery has it.
+    pub fn take_late(&self) -> bool {
+        self.taken.compare_exchange(FREE, LATE, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+
+    /// A delivery cannot wait for the app any longer: it must be acknowledged.
+    pub fn fall_due(&self) {
+        self.due.notify_one();
+    }
+
+    /// Waits until a delivery can wait no longer. For the one who keeps the call.
+    pub async fn due(&self) {
+        self.due.notified().await;
     }
 }

@@ -4,6 +4,8 @@ pub mod admit;
 pub mod answer;
 pub mod decrypt;
 pub mod dedupe;
+pub mod holds;
+pub mod judge;
 pub mod normalize;
 pub mod parse;
 pub mod record;
@@ -17,6 +19,7 @@ use crate::edge::Edge;
 use crate::outcome::Outcome;
 use bytes::Bytes;
 use dedupe::Claim;
+use judge::Subject;
 use pingora::protocols::http::ServerSession;
 use rand::Rng;
 use record::Record;
@@ -44,7 +47,7 @@ pub async fn handle(
         };
     let sent = response.body.len();
     let outcome = match outcome {
-        Outcome::ClientGone => outcome,
+        Outcome::ClientGone | Outcome::Held => outcome,
         outcome if response.write(session).await.is_ok() => outcome,
         _unwritten => Outcome::ClientGone,
     };
@@ -71,35 +74,36 @@ async fn stages(
         return Ok((Outcome::Verified, verify::echo(account, &request, now_s)?));
     }
     let verified = verify::verify(account, &request, now_s)?;
-    let place =
-        InFlight::enter(account).ok_or(Rejection::new(Outcome::Unavailable, "max_in_flight"))?;
+    // Too many at once is found out here, before the work, and dealt with where the spool can help.
+    let mut place = InFlight::enter(account);
     let clear = decrypt::decrypt(account, verified)?;
-    let message = parse::parse(&clear)?;
+    let message = parse::parse(&clear.message)?;
     let identity = message.identity(&account.config.appid);
     let facts = Facts { now_s, ce_id: identity.hex(), random: random.clone() };
     record.parsed(&message, &facts);
+    let subject = Subject {
+        edge,
+        account,
+        message: &message,
+        clear: &clear.message,
+        sealed_with: clear.sealed_with,
+        facts: &facts,
+    };
+    let delivery = answer::Delivery { subject, arrival };
     // Again only when the first delivery ended without an answer, so each turn has another flight, and the deadline
     // ends them all.
     loop {
-        let claimed = match account.dedupe.claim(identity) {
-            Claim::Answered => return Ok((Outcome::Joined, answer::acknowledge(&message))),
+        match account.dedupe.claim(identity, arrival.first_byte) {
+            Claim::Answered => return Ok((Outcome::Joined, subject.acknowledge())),
             Claim::Again(flight) => {
-                match answer::join(account, session, arrival, &message, &flight).await? {
-                    Some(ended) => return Ok(ended),
-                    None => continue,
+                if let Some(ended) = delivery.again(session, &flight).await? {
+                    return Ok(ended);
                 }
             }
-            Claim::First(claimed) => claimed,
-        };
-        let first = answer::First {
-            edge,
-            account,
-            message: &message,
-            clear: &clear,
-            facts: &facts,
-            overdue: false,
-        };
-        return first.answer(session, arrival, claimed, place, record).await;
+            Claim::First(claimed) => {
+                return delivery.first(session, claimed, place.take(), record).await;
+            }
+        }
     }
 }
 

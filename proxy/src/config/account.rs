@@ -7,7 +7,7 @@ use wxedge_wechat::crypto::AesKey;
 
 use super::section::Section;
 use super::value::{any, cidr, host_name, name};
-use super::{LATE_REPLIES, Secret, Upstream};
+use super::{Secret, Upstream};
 
 /// One WeChat account.
 #[derive(Debug)]
@@ -174,10 +174,6 @@ impl Account {
         if self.appid.starts_with("gh_") {
             at.warn("appid", "is the 原始ID; the AppID begins with wx");
         }
-        at.later("join_budget", LATE_REPLIES);
-        if self.on_deadline == OnDeadline::Join {
-            at.later("on_deadline", LATE_REPLIES);
-        }
         // With an AppSecret the edge asks WeChat for its addresses.
         if self.source_ip == SourceIp::Enforce
             && self.source_ips.is_empty()
@@ -287,7 +283,6 @@ fn aes_keys(at: &Section<'_>, mode: Mode) -> Vec<AesKey> {
 }
 
 fn late_reply_via(at: &Section<'_>) -> LateReplyVia {
-    at.later("via", LATE_REPLIES);
     let words = [("customer_service", LateReplyVia::CustomerService), ("drop", LateReplyVia::Drop)];
     at.choice("via", &words, LateReplyVia::CustomerService)
 }

@@ -65,10 +65,6 @@ pub struct Config {
     pub warnings: Vec<Issue>,
 }
 
-/// The features that some keys wait for.
-const SPOOL: &str = "the spool";
-const LATE_REPLIES: &str = "late replies";
-
 impl Config {
     /// Reads and checks the file at `path` with `environment` over it.
     pub fn load(path: &Path, environment: &BTreeMap<String, String>) -> Result<Config, Issues> {
@@ -92,7 +88,6 @@ impl Config {
     }
 
     fn read(root: &Section<'_>) -> Config {
-        root.later("spool", SPOOL);
         let accounts = read_accounts(root);
         let clients = read_clients(root, &accounts);
         Config {

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::section::Section;
-use super::value::path;
+use super::value::{path, socket_path};
 
 /// How the process runs.
 #[derive(Debug, PartialEq, Eq)]
@@ -23,6 +23,8 @@ pub struct Runtime {
 pub struct Store {
     /// The folder of `url = "embedded:<folder>"`. Default `data/wxedge`.
     pub dir: PathBuf,
+    /// `key_file`: a file with 32 bytes, with which what the spool keeps of messages is encrypted. Default none.
+    pub key_file: Option<PathBuf>,
 }
 
 impl Runtime {
@@ -36,7 +38,7 @@ impl Runtime {
             },
             grace: Duration::from_secs(at.integer("grace_s", 1..=600, 10)),
             upgrade_sock: at
-                .parsed("upgrade_sock", path)
+                .parsed("upgrade_sock", socket_path)
                 .unwrap_or_else(|| PathBuf::from("data/upgrade.sock")),
         }
     }
@@ -45,7 +47,10 @@ impl Runtime {
 impl Store {
     /// Reads `[store]`.
     pub(super) fn read(at: &Section<'_>) -> Store {
-        Store { dir: at.parsed("url", embedded).unwrap_or_else(|| PathBuf::from("data/wxedge")) }
+        Store {
+            dir: at.parsed("url", embedded).unwrap_or_else(|| PathBuf::from("data/wxedge")),
+            key_file: at.parsed("key_file", path),
+        }
     }
 }
 

@@ -24,6 +24,7 @@ impl Config {
             ("runtime.grace_s", runtime.grace != new.runtime.grace),
             ("runtime.upgrade_sock", runtime.upgrade_sock != new.runtime.upgrade_sock),
             ("store.url", store.dir != new.store.dir),
+            ("store.key_file", store.key_file != new.store.key_file),
         ];
         changes.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key).collect()
     }

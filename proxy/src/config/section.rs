@@ -172,15 +172,6 @@ impl<'a> Section<'a> {
         self.notes.warning(self.note(key, message.into()));
     }
 
-    /// Says, when `key` is set, that nothing acts on it yet. A table without keys sets nothing.
-    pub(super) fn later(&self, key: &str, feature: &str) {
-        let node = self.node(key);
-        if node.is_some_and(|node| !matches!(&node.value, Value::Table(table) if table.is_empty()))
-        {
-            self.warn(key, format!("is understood; it takes effect with {feature}"));
-        }
-    }
-
     /// Looks `key` up, which makes it a known one.
     pub(super) fn node(&self, key: &str) -> Option<&'a Node> {
         self.notes.know(&self.path, key);

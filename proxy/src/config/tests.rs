@@ -132,29 +132,6 @@ fn a_file_that_cannot_be_read_is_one_issue() {
 }
 
 #[test]
-fn keys_that_wait_for_a_feature_say_so() {
-    let config = valid(
-        r#"
-secret = "Canary"
-on_deadline = "join"
-join_budget = 5
-late_reply.via = "drop"
-[spool]
-concurrency = 1
-"#,
-    );
-    let expected = [
-        "accounts.main.on_deadline (line 8): is understood; it takes effect with late replies",
-        "accounts.main.join_budget (line 9): is understood; it takes effect with late replies",
-        "accounts.main.late_reply.via (line 10): is understood; it takes effect with late replies",
-        "spool (line 11): is understood; it takes effect with the spool",
-    ];
-    assert_eq!(warnings(&config), expected);
-    // The control case: what is spelled out but asks for nothing.
-    assert_eq!(warnings(&valid("on_deadline = \"success\"\n[spool]")), [""; 0]);
-}
-
-#[test]
 fn the_minigame_deadline_is_the_smaller_one() {
     let deadline = |more| valid(more).accounts["main"].upstream.deadline_minigame.as_millis();
     assert_eq!(deadline(""), 2_500);

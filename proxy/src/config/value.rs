@@ -33,6 +33,14 @@ pub(super) fn path(text: &str) -> Result<PathBuf, &'static str> {
     Ok(PathBuf::from(text))
 }
 
+/// The file of a Unix socket, whose name the kernel keeps in 108 bytes with a zero at the end (unix(7)).
+pub(super) fn socket_path(text: &str) -> Result<PathBuf, &'static str> {
+    if text.len() > 107 {
+        return Err("must be at most 107 bytes long, as every path of a Unix socket");
+    }
+    path(text)
+}
+
 /// An http or https URL with a host.
 pub(super) fn http_url(text: &str) -> Result<Url, &'static str> {
     let url = Url::parse(text).map_err(|_| "must be a URL such as http://127.0.0.1:3000/wechat")?;

@@ -6,6 +6,7 @@ pub mod origin;
 pub(crate) mod stream;
 
 use crate::limits;
+use crate::phase::Phases;
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use metered::{Meter, Metered};
@@ -19,7 +20,6 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Instant;
-use tokio::sync::watch;
 use tokio::time::{Sleep, sleep};
 
 /// What serves the requests of a listener.
@@ -123,19 +123,11 @@ impl Response {
 pub struct WriteError;
 
 /// Serves a connection until it ends, goes idle, or the edge drains.
-pub async fn serve<A: App>(
-    app: Arc<A>,
-    stream: Stream,
-    peer: IpAddr,
-    drain: watch::Receiver<bool>,
-) {
+pub async fn serve<A: App>(app: Arc<A>, stream: Stream, peer: IpAddr, mut phases: Phases) {
     let meter = Arc::new(Meter::awaiting());
     let mut stream: Stream = Box::new(Metered::new(stream, meter.clone()));
-    let mut drained = drain.clone();
-    let mut draining = pin!(async move {
-        // An error means the sender is gone, and with it the server.
-        let _gone = drained.wait_for(|drain| *drain).await;
-    });
+    let present = phases.clone();
+    let mut draining = pin!(phases.draining());
     // One timer for the whole connection: to put it off costs next to nothing.
     let mut idle = pin!(sleep(limits::KEEPALIVE_TIMEOUT));
     for request in 1..=limits::KEEPALIVE_REQUESTS {
@@ -172,7 +164,7 @@ pub async fn serve<A: App>(
         // Nothing follows where the client awaits the end, as with HTTP/1.0, or where others may see the body's end elsewhere.
         let goes_on = request < limits::KEEPALIVE_REQUESTS
             && body == framing::Body::Whole
-            && !*drain.borrow()
+            && !present.are_draining()
             && session.get_keepalive().is_some();
         session.set_keepalive(goes_on.then_some(limits::KEEPALIVE_TIMEOUT.as_secs()));
         app.respond(&mut session, Arrival { first_byte, peer }).await;
@@ -203,7 +195,7 @@ enum Header {
 /// Reads a header: waits for its first byte as long as a connection may idle, from then on as long as a request may
 /// take.
 ///
-/// A connection that has not begun a request is closed when the edge drains.
+/// When the edge drains, a connection that has not begun a request is closed a moment later: one may be on its way.
 async fn read_header(
     session: &mut ServerSession,
     meter: &Meter,
@@ -214,12 +206,19 @@ async fn read_header(
     session.set_keepalive(Some(0));
     session.set_read_timeout(None);
     let mut read = pin!(session.read_request());
-    let begun = poll_fn(|cx| match read.as_mut().poll(cx) {
-        Poll::Ready(read) => Poll::Ready(Some(read)),
-        Poll::Pending if meter.first_byte().is_some() => Poll::Ready(None),
-        Poll::Pending if idle.as_mut().poll(cx).is_ready() => Poll::Ready(Some(Ok(false))),
-        // Drained, the connection ends here, so this is not polled again.
-        Poll::Pending => draining.as_mut().poll(cx).map(|()| Some(Ok(false))),
+    let mut lingers = false;
+    let begun = poll_fn(|cx| {
+        match read.as_mut().poll(cx) {
+            Poll::Ready(read) => return Poll::Ready(Some(read)),
+            Poll::Pending if meter.first_byte().is_some() => return Poll::Ready(None),
+            Poll::Pending => {}
+        }
+        // A request that comes now is the connection's last, so `draining` is not polled again after its end.
+        if !lingers && draining.as_mut().poll(cx).is_ready() {
+            lingers = true;
+            idle.as_mut().reset(tokio::time::Instant::now() + limits::DRAIN_LINGER);
+        }
+        idle.as_mut().poll(cx).map(|()| Some(Ok(false)))
     });
     let read = match begun.await {
         Some(read) => read,

@@ -25,7 +25,7 @@ pub(super) fn make_folder(dir: &Path) -> io::Result<()> {
 pub(super) fn open(path: &Path) -> Result<Connection, OpenError> {
     make_file(path).map_err(|error| OpenError::Unusable(path.to_owned(), error))?;
     let of = |error| OpenError::of(path, error);
-    let mut database = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(of)?;
+    let mut database = connect_writer(path).map_err(of)?;
     let version = schema::version(path, &database)?;
     if version > 0 {
         check(path, &database)?;
@@ -33,16 +33,16 @@ pub(super) fn open(path: &Path) -> Result<Connection, OpenError> {
         // Can be chosen only before the first table.
         database.pragma_update(None, "auto_vacuum", "INCREMENTAL").map_err(of)?;
     }
-    schema::migrate(&mut database, version).map_err(of)?;
+    schema::migrate(&mut database).map_err(of)?;
     write_ahead(&database).map_err(of)?;
     Ok(database)
 }
 
 /// Opens the database for writing again, after a failure, and tries whether it can be written.
 pub(super) fn reopen(path: &Path) -> rusqlite::Result<Connection> {
-    let database = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    let mut database = connect_writer(path)?;
     write_ahead(&database)?;
-    database.pragma_update(None, "user_version", schema::VERSION)?;
+    schema::write_version(&mut database)?;
     Ok(database)
 }
 
@@ -85,6 +85,18 @@ fn connect(path: &Path, rights: OpenFlags) -> rusqlite::Result<Connection> {
     Ok(database)
 }
 
+/// The connection that writes. A newer process that has joined the store, or the one that was joined, may be in a
+/// transaction: that is waited for as long as a caller waits for its write. SQLite's own waiting sleeps up to 100 ms, and
+/// so misses the moments between the commits of a busy process.
+fn connect_writer(path: &Path) -> rusqlite::Result<Connection> {
+    let mut database = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    database.busy_handler(Some(|tries: i32| {
+        std::thread::sleep(limits::STORE_TURN);
+        limits::STORE_TURN * tries.unsigned_abs() < limits::STORE_WAIT
+    }))?;
+    Ok(database)
+}
+
 fn write_ahead(database: &Connection) -> rusqlite::Result<()> {
     let mode: String = database.query_row("PRAGMA journal_mode = WAL", (), |row| row.get(0))?;
     if mode != "wal" {
@@ -95,15 +107,24 @@ fn write_ahead(database: &Connection) -> rusqlite::Result<()> {
     // One sync for each commit.
     database.pragma_update(None, "synchronous", "FULL")?;
     // The writer does it between commits.
-    database.pragma_update(None, "wal_autocheckpoint", 0)
+    database.pragma_update(None, "wal_autocheckpoint", 0)?;
+    // A log that grew long while somebody read becomes short again.
+    database.pragma_update(None, "journal_size_limit", limits::STORE_WAL_BYTES)?;
+    // What is deleted is overwritten: messages do not stay in free pages.
+    database.pragma_update(None, "secure_delete", true)
 }
 
+/// Looks over the tables that must be right and are small. The spool's may be large: reading its entries finds damage
+/// there, and each content has a checksum.
 fn check(path: &Path, database: &Connection) -> Result<(), OpenError> {
-    let found: String = database
-        .query_row("PRAGMA quick_check(1)", (), |row| row.get(0))
-        .map_err(|error| OpenError::of(path, error))?;
-    match found.as_str() {
-        "ok" => Ok(()),
-        _ => Err(OpenError::Damaged { path: path.to_owned(), what: found }),
+    for table in ["sqlite_schema", "credential", "counter", "value"] {
+        let sql = format!("PRAGMA quick_check({table})");
+        let found: String = database
+            .query_row(&sql, (), |row| row.get(0))
+            .map_err(|error| OpenError::of(path, error))?;
+        if found != "ok" {
+            return Err(OpenError::Damaged { path: path.to_owned(), what: found });
+        }
     }
+    Ok(())
 }

@@ -18,6 +18,14 @@ pub enum OpenError {
         /// Who has it; `None` when that one has just begun.
         pid: Option<u32>,
     },
+    /// Another process is on the way to having it.
+    #[error("the store {} is being opened or taken over by another wxedge{}; wait until that one has it, or stop it", .dir.display(), of(*.pid))]
+    Claimed {
+        /// The store's folder.
+        dir: PathBuf,
+        /// Who is; `None` when that one has just begun.
+        pid: Option<u32>,
+    },
     /// A database of another program.
     #[error("{} is a database, but not of wxedge; give store.url a folder of its own", .0.display())]
     Foreign(PathBuf),
@@ -68,10 +76,7 @@ fn of(pid: Option<u32>) -> String {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
     /// Refused at once, nothing was written.
-    #[error(
-        "{} writes wait for the store and it takes no more; its disk is too slow",
-        limits::STORE_QUEUE
-    )]
+    #[error("too much waits for the store already; its disk is too slow")]
     Busy,
     /// It is not known whether it was or will be written.
     #[error("the store's disk has not taken a write for {} s", limits::STORE_WAIT.as_secs())]

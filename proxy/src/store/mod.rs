@@ -2,34 +2,52 @@
 //!
 //! One thread owns the only connection that writes (`writer.rs`). Writes wait for it in a bounded queue; it takes what
 //! waits, commits that as one transaction with one sync of the disk, and then tells everybody how it ended. What is
-//! kept, and the SQL for it, stands in `credentials.rs`, `counters.rs` and `values.rs`; how the file is opened in
-//! `database.rs`, its tables in `schema.rs`.
+//! kept, and the SQL for it, stands in `credentials.rs`, `counters.rs`, `values.rs` and `spool/`; how the file is opened
+//! in `database.rs`, its tables in `schema.rs`.
 
+mod batch;
 mod counters;
 mod credentials;
 mod database;
 mod error;
+mod key;
 mod lock;
+mod queue;
 mod schema;
+pub mod spool;
 mod values;
 mod writer;
 
 pub use counters::Counter;
 pub use credentials::SavedCredential;
 pub use error::{OpenError, StoreError};
+pub use key::{KeyError, StoreKey};
+pub use lock::Access;
 
 use crate::limits;
-use lock::Lock;
+use batch::Batch;
+use key::Keys;
+use lock::{Held, Lease};
+use queue::Queue;
 use rusqlite::Connection;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::oneshot;
-use writer::{Waiting, Write, Writer};
+use writer::{Waiting, Writer};
 
 /// The database's name in the store's folder.
 const FILE: &str = "wxedge.db";
+
+/// How a store is opened.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Alone, or beside the process that has it.
+    pub access: Access,
+    /// Messages are encrypted with it, if there is one.
+    pub key: Option<StoreKey>,
+}
 
 /// A handle on the store. Cloning it is cheap; when the last one is dropped the store is closed.
 #[derive(Clone)]
@@ -40,8 +58,9 @@ crate::opaque!(Store);
 
 struct Shared {
     path: PathBuf,
-    /// `None` once the store is closed.
-    queue: Mutex<Option<SyncSender<Box<dyn Write>>>>,
+    lease: Arc<Lease>,
+    queue: Arc<Queue>,
+    keys: Arc<Keys>,
     writable: Arc<AtomicBool>,
     /// Hears when the writer has ended.
     ended: Mutex<Receiver<()>>,
@@ -50,33 +69,49 @@ struct Shared {
 }
 
 impl Store {
-    /// Opens the store in the folder `dir`; makes both when there is none. Reads the whole file once to see that it is
-    /// not damaged.
+    /// Opens the store in the folder `dir`; makes both when there is none. Looks over what is small; damage in the spool
+    /// is found when that is read.
     ///
     /// # Errors
     /// When the folder cannot be written, another process has the store open, or the file is damaged, of a newer
     /// wxedge or not wxedge's at all. The text says what to do.
-    pub fn open(dir: &Path) -> Result<Store, OpenError> {
+    pub fn open(dir: &Path, options: Options) -> Result<Store, OpenError> {
         database::make_folder(dir).map_err(|error| OpenError::Unusable(dir.to_owned(), error))?;
-        let lock = Lock::take(dir)?;
+        let lease = Arc::new(Lease::take(dir, options.access)?);
+        let held = Held(lease.clone());
         let path = dir.join(FILE);
         let database = database::open(&path)?;
         let reader = database::open_reader(&path)?;
-        let (queue, arriving) = sync_channel(limits::STORE_QUEUE);
+        lease.opened();
+        let queue = Arc::new(Queue::default());
         let writable = Arc::new(AtomicBool::new(true));
         let (ending, ended) = sync_channel(0);
-        let writer = Writer::new(path.clone(), database, arriving, writable.clone(), lock, ending);
+        let writer =
+            Writer::new(path.clone(), database, queue.clone(), writable.clone(), held, ending);
         std::thread::Builder::new()
             .name("store".to_owned())
             .spawn(move || writer.run())
             .map_err(OpenError::Thread)?;
         Ok(Store(Arc::new(Shared {
             path,
-            queue: Mutex::new(Some(queue)),
+            lease,
+            queue,
+            keys: Arc::new(Keys::new(options.key.as_ref())),
             writable,
             ended: Mutex::new(ended),
             reader: Mutex::new(reader),
         })))
+    }
+
+    /// Whether no other process has the store: always, unless it was joined ([`Access::Join`]). Costs next to nothing.
+    pub fn owns(&self) -> bool {
+        self.0.lease.owns()
+    }
+
+    /// Becomes the owner of a store that was joined as soon as the one before has let go; says whether it is. No other
+    /// process can get between. Costs a look at a file; to be asked every now and then.
+    pub fn try_own(&self) -> bool {
+        self.0.lease.try_own()
     }
 
     /// Whether the last write reached the disk, or would now.
@@ -103,40 +138,40 @@ impl Store {
     /// The write happens also when the caller stops waiting for it.
     async fn write<T: Send + 'static>(
         &self,
-        apply: impl FnMut(&Connection) -> rusqlite::Result<T> + Send + 'static,
+        apply: impl FnMut(&Batch<'_>) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.write_sized(0, apply).await
+    }
+
+    /// The same for a write that holds `bytes` of message while it waits.
+    async fn write_sized<T: Send + 'static>(
+        &self,
+        bytes: usize,
+        apply: impl FnMut(&Batch<'_>) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (waiter, answer) = oneshot::channel();
-        self.0.put(Box::new(Waiting::new(apply, waiter)))?;
+        self.0.queue.put(bytes, Box::new(Waiting::new(apply, waiter)))?;
         match tokio::time::timeout(limits::STORE_WAIT, answer).await {
             Ok(answered) => answered.unwrap_or(Err(StoreError::Closed)),
             Err(_elapsed) => Err(StoreError::Slow),
         }
     }
 
-    /// Asks the database; it answers with what is on disk.
+    /// Asks the database; it answers with what is on disk at one moment.
     fn read<T>(
         &self,
         query: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T, StoreError> {
         let reader = self.0.reader.lock().unwrap_or_else(PoisonError::into_inner);
-        query(&reader).map_err(|error| StoreError::Read(error.to_string()))
+        let answer = reader.unchecked_transaction().and_then(|moment| query(&moment));
+        answer.map_err(|error| StoreError::Read(error.to_string()))
     }
 }
 
 impl Shared {
-    /// Puts a write into the queue, or refuses it at once.
-    fn put(&self, write: Box<dyn Write>) -> Result<(), StoreError> {
-        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        let queue = queue.as_ref().ok_or(StoreError::Closed)?;
-        queue.try_send(write).map_err(|refused| match refused {
-            TrySendError::Full(_) => StoreError::Busy,
-            TrySendError::Disconnected(_) => StoreError::Closed,
-        })
-    }
-
     fn close(&self) {
         // The writer ends when nothing waits and nothing can come.
-        drop(self.queue.lock().unwrap_or_else(PoisonError::into_inner).take());
+        self.queue.close();
         let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
         if ended.recv_timeout(limits::STORE_WAIT) == Err(RecvTimeoutError::Timeout) {
             log::error!("the store was not closed in time: its disk does not answer");

@@ -7,8 +7,11 @@ use std::path::Path;
 /// "wxed": says in the file's header whose it is.
 const APPLICATION_ID: i64 = 0x7778_6564;
 
-/// The n-th brings a database of version n to version n + 1, in one transaction. They never change once released.
-const MIGRATIONS: [&str; 1] = ["
+/// The n-th brings a database of version n to version n + 1, in one transaction. They never change once released, and take
+/// nothing away that the wxedge before writes.
+const MIGRATIONS: [&str; 2] = [FIRST, SPOOL];
+
+const FIRST: &str = "
     PRAGMA application_id = 0x77786564;
 
     -- Tokens and tickets, with all that is known of them.
@@ -32,7 +35,41 @@ const MIGRATIONS: [&str; 1] = ["
         name  TEXT PRIMARY KEY,
         value BLOB NOT NULL
     ) STRICT, WITHOUT ROWID;
-"];
+";
+
+const SPOOL: &str = "
+    -- What is needed to order and schedule what is spooled: small, and read whole at start.
+    CREATE TABLE entry (
+        id       INTEGER PRIMARY KEY, -- in the order of arrival
+        appid    TEXT NOT NULL,
+        kind     INTEGER NOT NULL,    -- 0 callback, 1 reply
+        state    INTEGER NOT NULL,    -- 0 pending, 1 sending (a reply on its way), 2 dead
+        user     INTEGER NOT NULL,    -- hash: whose entries are delivered in order
+        received INTEGER NOT NULL,    -- Unix seconds
+        due      INTEGER NOT NULL,    -- Unix milliseconds: when it is tried next
+        attempts INTEGER NOT NULL,    -- calls made so far, the first one included
+        failures INTEGER NOT NULL,    -- of its own, while others succeeded
+        bytes    INTEGER NOT NULL,    -- what it counts against spool.max_bytes
+        died     INTEGER              -- Unix seconds, of a dead one
+    ) STRICT;
+    CREATE INDEX dead ON entry (id, died) WHERE state = 2;
+
+    -- What is delivered: read when it is.
+    CREATE TABLE content (
+        id      INTEGER PRIMARY KEY,
+        sealed  INTEGER NOT NULL,     -- 0 in clear, 1 encrypted with store.key_file
+        sum     INTEGER NOT NULL,     -- checksum over id, appid and content
+        content BLOB NOT NULL
+    ) STRICT;
+
+    -- Why the last call of an entry failed, and what the app answered.
+    CREATE TABLE failure (
+        id      INTEGER PRIMARY KEY,
+        sealed  INTEGER NOT NULL,
+        sum     INTEGER NOT NULL,
+        content BLOB NOT NULL
+    ) STRICT;
+";
 
 /// The version this program writes.
 pub(super) const VERSION: i64 = MIGRATIONS.len() as i64;
@@ -57,15 +94,26 @@ pub(super) fn version(path: &Path, database: &Connection) -> Result<i64, OpenErr
     }
 }
 
-/// Brings a database of version `from` up to [`VERSION`].
-pub(super) fn migrate(database: &mut Connection, from: i64) -> rusqlite::Result<()> {
+/// Brings the database up to [`VERSION`]. An older wxedge may go on writing beside it, while this one takes over.
+pub(super) fn migrate(database: &mut Connection) -> rusqlite::Result<()> {
     for (version, sql) in (1..).zip(MIGRATIONS) {
-        if version > from {
-            let transaction = database.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let transaction = database.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        if written(&transaction)? < version {
             transaction.execute_batch(sql)?;
             transaction.pragma_update(None, "user_version", version)?;
             transaction.commit()?;
         }
     }
     Ok(())
+}
+
+/// Writes the version that stands there: a write that changes nothing, also not what a newer wxedge has made of it.
+pub(super) fn write_version(database: &mut Connection) -> rusqlite::Result<()> {
+    let transaction = database.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    transaction.pragma_update(None, "user_version", written(&transaction)?)?;
+    transaction.commit()
+}
+
+fn written(database: &Connection) -> rusqlite::Result<i64> {
+    database.query_row("PRAGMA user_version", (), |row| row.get(0))
 }

@@ -2,9 +2,11 @@
 
 mod crash;
 mod opening;
+mod sealed;
+mod spool;
 mod writing;
 
-use super::{Counter, SavedCredential, Store, StoreError};
+use super::{Counter, Options, SavedCredential, Store, StoreError};
 use crate::config::Secret;
 use std::future::Future;
 use std::path::Path;
@@ -13,7 +15,7 @@ use std::task::{Context, Poll, Waker};
 use wxedge_tests::folder::Folder;
 
 fn open(folder: &Folder) -> Store {
-    Store::open(&dir(folder)).expect("a store")
+    Store::open(&dir(folder), Options::default()).expect("a store")
 }
 
 /// The store's own folder, which it makes itself.

@@ -4,22 +4,24 @@
 //! written. So the connection is dropped, the batch is told that it failed, and only a file that was opened anew and
 //! has taken a write is trusted again.
 
-use super::lock::Lock;
+use super::batch::{self, Batch};
+use super::lock::Held;
+use super::queue::Queue;
 use super::{StoreError, database};
 use crate::limits;
 use crate::process_log::Seldom;
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
-use std::time::{Duration, Instant};
+use std::sync::mpsc::SyncSender;
+use std::time::Duration;
 use tokio::sync::oneshot;
 
 /// One write.
 pub(super) trait Write: Send {
-    /// Does it, in the transaction of its batch.
-    fn apply(&mut self, database: &Connection) -> rusqlite::Result<()>;
+    /// Does it, in the transaction of its batch. Done again when that had to be begun anew.
+    fn apply(&mut self, batch: &Batch<'_>) -> rusqlite::Result<()>;
     /// Tells who waits for it how the transaction ended.
     fn tell(self: Box<Self>, ended: Result<(), StoreError>);
 }
@@ -39,11 +41,11 @@ impl<F, T> Waiting<F, T> {
 
 impl<F, T> Write for Waiting<F, T>
 where
-    F: FnMut(&Connection) -> rusqlite::Result<T> + Send,
+    F: FnMut(&Batch<'_>) -> rusqlite::Result<T> + Send,
     T: Send,
 {
-    fn apply(&mut self, database: &Connection) -> rusqlite::Result<()> {
-        self.value = Some((self.apply)(database)?);
+    fn apply(&mut self, batch: &Batch<'_>) -> rusqlite::Result<()> {
+        self.value = Some((self.apply)(batch)?);
         Ok(())
     }
 
@@ -59,15 +61,21 @@ pub(super) struct Writer {
     path: PathBuf,
     /// `None` after a failure, until the file can be written again.
     database: Option<Connection>,
-    queue: Receiver<Box<dyn Write>>,
+    queue: Arc<Queue>,
     writable: Arc<AtomicBool>,
     /// How many writes the last batch had.
     last: usize,
+    /// The highest id that was given to an entry, or may have been by an earlier process.
+    last_id: i64,
+    /// Whether the write-ahead log still holds what was erased.
+    erased: bool,
+    /// Whether the file may have pages that it no longer needs.
+    loose: bool,
     failures: Seldom,
     /// Whether the log says that the store cannot be written.
     said: bool,
     // Fields are dropped in order: the store is another's when its database is closed, and then it is told.
-    _lock: Lock,
+    _held: Held,
     _ended: SyncSender<()>,
 }
 
@@ -75,9 +83,9 @@ impl Writer {
     pub(super) fn new(
         path: PathBuf,
         database: Connection,
-        queue: Receiver<Box<dyn Write>>,
+        queue: Arc<Queue>,
         writable: Arc<AtomicBool>,
-        lock: Lock,
+        held: Held,
         ended: SyncSender<()>,
     ) -> Writer {
         Writer {
@@ -86,9 +94,12 @@ impl Writer {
             queue,
             writable,
             last: 0,
+            last_id: batch::first_id(),
+            erased: false,
+            loose: true,
             failures: Seldom::default(),
             said: false,
-            _lock: lock,
+            _held: held,
             _ended: ended,
         }
     }
@@ -97,77 +108,119 @@ impl Writer {
     pub(super) fn run(mut self) {
         let mut batch = Vec::with_capacity(limits::STORE_BATCH);
         loop {
-            let open = self.take(&mut batch);
+            let open = self.queue.take(&mut batch, self.last, self.patience());
+            let idle = batch.is_empty();
             self.write(&mut batch);
             if !open {
                 break;
             }
-            let tidied = self.tidy();
+            let tidied = if idle { self.rest() } else { Ok(()) }.and_then(|()| self.tidy());
             self.note(&tidied);
         }
         if let Some(database) = &self.database {
-            // What is not moved now is moved after the next start.
+            // Another process that works with it is not made to wait. What is not moved now is moved after the next start.
+            let _kept = database.busy_timeout(Duration::ZERO);
             let _kept = database.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(()));
         }
     }
 
-    /// Fills `batch` with what waits; `false` when nothing will follow.
-    fn take(&self, batch: &mut Vec<Box<dyn Write>>) -> bool {
-        // A broken store tries to mend itself also when nobody writes.
-        let mut patience =
-            if self.database.is_some() { Duration::MAX } else { limits::STORE_REOPEN };
-        let mut until = None;
-        while batch.len() < limits::STORE_BATCH {
-            match self.queue.recv_timeout(patience) {
-                Ok(write) => batch.push(write),
-                Err(RecvTimeoutError::Disconnected) => return false,
-                Err(RecvTimeoutError::Timeout) => break,
-            }
-            // Who was alone the last time waits for nobody.
-            let until = *until.get_or_insert_with(|| Instant::now() + limits::STORE_GATHER);
-            let company = batch.len() < self.last;
-            patience = if company {
-                until.saturating_duration_since(Instant::now())
-            } else {
-                Duration::ZERO
-            };
+    /// How long it waits for the next write before it looks after itself.
+    fn patience(&self) -> Duration {
+        match self.database {
+            // A broken store tries to mend itself also when nobody writes.
+            None => limits::STORE_REOPEN,
+            Some(_) if self.loose || self.erased => limits::STORE_IDLE,
+            Some(_) => Duration::MAX,
         }
-        true
     }
 
     /// Writes the batch and tells everybody.
-    fn write(&mut self, batch: &mut Vec<Box<dyn Write>>) {
-        if batch.is_empty() {
+    fn write(&mut self, writes: &mut Vec<Box<dyn Write>>) {
+        if writes.is_empty() {
             return;
         }
-        self.last = batch.len();
-        let ended = self.commit(batch);
+        self.last = writes.len();
+        self.loose = true;
+        let ended = self.commit(writes);
         self.note(&ended);
         let ended = ended.map_err(|error| StoreError::Write(error.to_string()));
-        for write in batch.drain(..) {
+        for write in writes.drain(..) {
             write.tell(ended.clone());
         }
     }
 
-    fn commit(&mut self, batch: &mut [Box<dyn Write>]) -> rusqlite::Result<()> {
-        let database = self.database()?;
-        let transaction = database.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        for write in batch {
-            write.apply(&transaction)?;
+    /// Commits all writes but those that fail for a reason of their own: these are told and taken out.
+    fn commit(&mut self, writes: &mut Vec<Box<dyn Write>>) -> rusqlite::Result<()> {
+        loop {
+            let last_id = self.last_id;
+            let database = self.database()?;
+            let transaction = database.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let batch = Batch::new(&transaction, last_id);
+            let mut each = writes.iter_mut().enumerate();
+            let failed = each.find_map(|(at, write)| Some((at, write.apply(&batch).err()?)));
+            let (last_id, erased) = batch.end();
+            match failed {
+                None => {
+                    transaction.commit()?;
+                    self.last_id = last_id;
+                    return if erased { self.forget(limits::STORE_LOCKED) } else { Ok(()) };
+                }
+                Some((at, error)) if is_its_own(&error) && !transaction.is_autocommit() => {
+                    transaction.rollback()?;
+                    writes.remove(at).tell(Err(StoreError::Write(error.to_string())));
+                }
+                Some((_, error)) => return Err(error),
+            }
         }
-        transaction.commit()
     }
 
     /// Moves the write-ahead log into the database when it has become long.
     fn tidy(&mut self) -> rusqlite::Result<()> {
         let database = self.database()?;
-        let waiting: i64 = database.query_row("PRAGMA wal_checkpoint(NOOP)", (), |row| {
-            Ok(row.get::<_, i64>(1)? - row.get::<_, i64>(2)?)
-        })?;
+        let mut log = database.prepare_cached("PRAGMA wal_checkpoint(NOOP)")?;
+        let waiting: i64 =
+            log.query_row((), |row| Ok(row.get::<_, i64>(1)? - row.get::<_, i64>(2)?))?;
         if waiting >= limits::STORE_WAL_PAGES {
-            // A reader may keep some of it until the next time.
-            database.query_row("PRAGMA wal_checkpoint(PASSIVE)", (), |_| Ok(()))?;
+            checkpoint(database)?;
         }
+        Ok(())
+    }
+
+    /// What there is time for while nobody writes.
+    fn rest(&mut self) -> rusqlite::Result<()> {
+        if self.erased {
+            self.forget(Duration::ZERO)?;
+        }
+        self.shrink()
+    }
+
+    /// Empties the write-ahead log, which holds what was erased from the database. Waits so long for those who read; if
+    /// they still do then, it is tried again.
+    fn forget(&mut self, wait: Duration) -> rusqlite::Result<()> {
+        self.erased = true;
+        let database = self.database()?;
+        database.busy_timeout(wait)?;
+        let truncate = "PRAGMA wal_checkpoint(TRUNCATE)";
+        let busy = database.query_row(truncate, (), |row| row.get(0))?;
+        database.busy_timeout(limits::STORE_LOCKED)?;
+        self.erased = busy;
+        Ok(())
+    }
+
+    /// Gives some pages that the database no longer needs back to the file system.
+    fn shrink(&mut self) -> rusqlite::Result<()> {
+        let database = self.database()?;
+        let free: i64 = database.query_row("PRAGMA freelist_count", (), |row| row.get(0))?;
+        let more = free - limits::STORE_FREE_PAGES;
+        if more > 0 {
+            let pages = more.min(limits::STORE_SHRINK_PAGES);
+            let mut vacuum = database.prepare(&format!("PRAGMA incremental_vacuum({pages})"))?;
+            let mut freed = vacuum.query(())?;
+            while freed.next()?.is_some() {}
+            // Only that makes the file shorter.
+            checkpoint(database)?;
+        }
+        self.loose = more > limits::STORE_SHRINK_PAGES;
         Ok(())
     }
 
@@ -200,8 +253,23 @@ impl Writer {
     }
 }
 
+/// Moves the write-ahead log into the database. A reader may keep some of it until the next time.
+fn checkpoint(database: &Connection) -> rusqlite::Result<()> {
+    database.query_row("PRAGMA wal_checkpoint(PASSIVE)", (), |_| Ok(()))
+}
+
+/// Whether the fault is the write's, and neither the disk's nor the database's.
+fn is_its_own(error: &rusqlite::Error) -> bool {
+    use ErrorCode::{ConstraintViolation, ParameterOutOfRange, TooBig, TypeMismatch, Unknown};
+    matches!(
+        error.sqlite_error_code(),
+        None | Some(ConstraintViolation | ParameterOutOfRange | TooBig | TypeMismatch | Unknown)
+    )
+}
+
 impl Drop for Writer {
     fn drop(&mut self) {
         self.writable.store(false, Ordering::Release);
+        self.queue.abandon();
     }
 }

@@ -4,9 +4,10 @@ mod connection;
 mod dns;
 mod failure;
 mod pool;
+mod retry_after;
 
 pub(crate) use dns::Name;
-pub use failure::Failure;
+pub use failure::{Failure, Fate};
 
 use crate::config;
 use crate::limits;
@@ -17,7 +18,7 @@ use connection::Connection;
 use percent_encoding::percent_decode_str;
 use pool::Pool;
 use std::borrow::Cow;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use url::{Position, Url};
 
 /// One request to the app.
@@ -45,6 +46,9 @@ pub struct AppAnswer {
     pub status: u16,
     /// The `content-type` header, if it is text.
     pub content_type: Option<String>,
+    /// How long the app wants to be left alone, at most [`limits::RETRY_AFTER_MAX`]: `retry-after`, which is looked for
+    /// only when the status is not 2xx.
+    pub retry_after: Option<Duration>,
     /// The body, complete.
     pub body: Bytes,
 }

@@ -12,6 +12,7 @@ use crate::tree::{Shape, Sink, scan};
 mod class;
 mod identity;
 mod kind;
+mod window;
 mod write;
 
 pub use class::Class;

@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 
 use crate::message::{Class, Message};
 
+mod customer_service;
 mod kinds;
 mod render;
 

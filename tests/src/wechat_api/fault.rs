@@ -57,6 +57,8 @@ pub enum Fault {
     Silence,
     /// The connection is closed once the request's head is there; nothing is done.
     CloseAfterHead,
+    /// The connection is closed instead of an answer.
+    CloseUnanswered,
     /// The connection is closed in the middle of the answer's body.
     CutBody,
     /// Bytes that are no HTTP.

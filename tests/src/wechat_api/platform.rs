@@ -2,8 +2,12 @@
 //!
 //! Pure: no I/O, and the time comes with the call.
 
+mod custom;
 mod paths;
 mod sns;
+
+pub use custom::CustomMessage;
+pub(super) use custom::Customers;
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -49,6 +53,7 @@ pub(super) struct Platform {
     pub(super) wrong_secret: i64,
     pub(super) unknown_token: i64,
     pub(super) media: HashMap<String, Media>,
+    pub(super) customers: Customers,
 }
 
 /// What comes of a call: an answer, and what the caller did that no caller should do.
@@ -89,6 +94,7 @@ impl Platform {
             wrong_secret: 40001,
             unknown_token: 40014,
             media: HashMap::new(),
+            customers: Customers::default(),
         }
     }
 

@@ -263,6 +263,7 @@ impl Server {
 
     fn give(&self, wire: &mut Wire, answer: &Answer, fault: Option<Fault>) -> ControlFlow<()> {
         match fault {
+            Some(Fault::CloseUnanswered) => ControlFlow::Break(()),
             Some(Fault::CutBody) => {
                 let (bytes, begins) = framed(answer, Form::Length, self.clock.now());
                 // The rest would have come next; nobody is told that it does not.

@@ -1,5 +1,6 @@
 //! A fake that takes everything proves nothing: it has to keep to WeChat's rules, and to fail as it is told.
 
+mod custom;
 mod egress;
 mod faults;
 mod framing;

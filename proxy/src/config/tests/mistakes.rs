@@ -59,6 +59,7 @@ fn one_mistake_one_line() {
         ("[runtime]\ngrace_s = 0", "runtime.grace_s", 7, &format!("{NUMBER} 1 to 600, without quotes")),
         ("[runtime]\ngrace_s = 2020-01-01", "runtime.grace_s", 7, &format!("{NUMBER} 1 to 600, without quotes")),
         ("[runtime]\nupgrade_sock = \"\"", "runtime.upgrade_sock", 7, "must be a path"),
+        (&format!("[runtime]\nupgrade_sock = {:?}", "a".repeat(108)), "runtime.upgrade_sock", 7, "must be at most 107 bytes long, as every path of a Unix socket"),
         ("[store]\nurl = \"redis://:Canary@127.0.0.1\"", "store.url", 7, "redis:// is refused until several edges are supported; use embedded:data/wxedge"),
         ("[store]\nurl = \"Canary\"", "store.url", 7, EMBEDDED),
         ("[store]\nurl = \"embedded:\"", "store.url", 7, "must be a path"),

@@ -2,7 +2,7 @@
 //! as that process.
 
 use super::{dir, open};
-use crate::store::{OpenError, Store};
+use crate::store::{OpenError, Options, Store};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigSet, Signal};
 use std::collections::HashMap;
@@ -86,7 +86,7 @@ fn heard(line: &str, counts: &mut HashMap<String, u64>) {
 
 #[tokio::main(flavor = "current_thread")]
 async fn count_for_ever(dir: &std::path::Path) {
-    let store = Store::open(dir).unwrap();
+    let store = Store::open(dir, Options::default()).unwrap();
     for task in 0..16 {
         let (store, key) = (store.clone(), format!("task{task}"));
         tokio::spawn(async move {
@@ -103,7 +103,7 @@ async fn count_for_ever(dir: &std::path::Path) {
 #[test]
 fn a_second_process_is_told_who_has_the_store() {
     if let Some(dir) = other() {
-        let _store = Store::open(&dir).unwrap();
+        let _store = Store::open(&dir, Options::default()).unwrap();
         say("open");
         // Until it is killed.
         std::io::stdin().lines().for_each(drop);
@@ -112,7 +112,7 @@ fn a_second_process_is_told_who_has_the_store() {
     let folder = Folder::new();
     let (mut child, mut said) = start("a_second_process_is_told_who_has_the_store", &folder);
     assert_eq!(next(&mut said).as_deref(), Some("open"));
-    let error = Store::open(&dir(&folder)).expect_err("in use");
+    let error = Store::open(&dir(&folder), Options::default()).expect_err("in use");
     assert!(matches!(error, OpenError::InUse { pid, .. } if pid == Some(child.id())), "{error}");
     child.kill().unwrap();
     child.wait().unwrap();
@@ -141,7 +141,7 @@ async fn fill_up(dir: &std::path::Path) {
     let mut signals = SigSet::empty();
     signals.add(Signal::SIGXFSZ);
     signals.thread_block().unwrap();
-    let store = Store::open(dir).unwrap();
+    let store = Store::open(dir, Options::default()).unwrap();
     store.set_value("before", vec![1]).await.unwrap();
     let (soft, hard) = getrlimit(Resource::RLIMIT_FSIZE).unwrap();
     setrlimit(Resource::RLIMIT_FSIZE, 0, hard).unwrap();

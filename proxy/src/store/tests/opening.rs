@@ -1,14 +1,14 @@
 //! What can be opened and what is refused.
 
 use super::{dir, open};
-use crate::store::{OpenError, Store};
+use crate::store::{OpenError, Options, Store};
 use rusqlite::Connection;
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::Path;
 use wxedge_tests::folder::Folder;
 
 fn refused(dir: &Path) -> OpenError {
-    Store::open(dir).expect_err("refused")
+    Store::open(dir, Options::default()).expect_err("refused")
 }
 
 #[test]
@@ -56,7 +56,7 @@ fn a_newer_schema_is_refused() {
     assert_eq!(
         refused(&dir(&folder)).to_string(),
         format!(
-            "{} has schema version 7, and this wxedge knows up to version 1; start the newer wxedge or restore a backup",
+            "{} has schema version 7, and this wxedge knows up to version 2; start the newer wxedge or restore a backup",
             path.display()
         )
     );
@@ -84,7 +84,7 @@ fn another_programs_database_is_refused_and_left_alone() {
 fn what_a_crash_left_of_the_first_start_is_taken() {
     let folder = Folder::new();
     folder.write("wxedge.db", "");
-    Store::open(folder.path()).expect("a store");
+    Store::open(folder.path(), Options::default()).expect("a store");
 }
 
 #[test]

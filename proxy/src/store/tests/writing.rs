@@ -2,8 +2,8 @@
 
 use super::{Begun, begin, dir, open, size};
 use crate::limits;
+use crate::store::batch::Batch;
 use crate::store::{Store, StoreError};
-use rusqlite::Connection;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use wxedge_tests::folder::Folder;
 
@@ -14,7 +14,7 @@ fn hold(store: &Store) -> (Begun<Result<(), StoreError>>, Sender<()>) {
     let (entered, inside) = channel();
     let store = store.clone();
     let held = begin(async move {
-        let apply = move |_: &Connection| {
+        let apply = move |_: &Batch<'_>| {
             // Both ends may be gone: then the test has ended.
             let _test = entered.send(());
             let _dropped = closed.recv();
@@ -43,22 +43,51 @@ async fn what_waits_together_is_one_transaction() {
     let folder = Folder::new();
     let store = open(&folder);
     let (held, gate) = hold(&store);
-    // The last of the second batch fails, and so all of its transaction does.
-    let writes: Vec<_> = (0..limits::STORE_BATCH).map(|name| put(&store, name)).collect();
-    let second: Vec<_> = (1_000..1_099).map(|name| put(&store, name)).collect();
-    let bad = run(&store, "INSERT INTO nowhere VALUES (1)");
+    let first: Vec<_> = (0..limits::STORE_BATCH).map(|name| put(&store, name)).collect();
+    // The last of the second batch fails when that is committed, and so all of it does.
+    let second: Vec<_> = (10_000..10_099).map(|name| put(&store, name)).collect();
+    let bad = run(
+        &store,
+        "CREATE TABLE parent (id INTEGER PRIMARY KEY);
+         CREATE TABLE child (id REFERENCES parent DEFERRABLE INITIALLY DEFERRED);
+         INSERT INTO child VALUES (1)",
+    );
     drop(gate);
     assert_eq!(held.end().await, Ok(()));
-    for write in writes {
+    for write in first {
         assert_eq!(write.end().await, Ok(()));
     }
     let failed = bad.end().await;
-    assert!(matches!(&failed, Err(StoreError::Write(text)) if text.contains("nowhere")));
+    assert!(matches!(&failed, Err(StoreError::Write(text)) if text.contains("FOREIGN KEY")));
     for write in second {
         assert_eq!(write.end().await, failed);
     }
-    assert_eq!(store.value("511"), Ok(Some(vec![1])));
-    assert_eq!(store.value("1000"), Ok(None));
+    assert_eq!(store.value("1023"), Ok(Some(vec![1])));
+    assert_eq!(store.value("10000"), Ok(None));
+    assert_eq!(put(&store, 1).end().await, Ok(()));
+    assert!(store.is_writable());
+}
+
+#[tokio::test]
+async fn a_write_that_cannot_be_done_spares_its_neighbours() {
+    let folder = Folder::new();
+    let store = open(&folder);
+    let (held, gate) = hold(&store);
+    let [before, bad] = [put(&store, 1), run(&store, "INSERT INTO nowhere VALUES (1)")];
+    let [half, after] =
+        [run(&store, "INSERT INTO value VALUES ('half', x''), (NULL, x'')"), put(&store, 2)];
+    drop(gate);
+    assert_eq!(held.end().await, Ok(()));
+    let bad = bad.end().await;
+    assert!(matches!(&bad, Err(StoreError::Write(text)) if text.contains("nowhere")), "{bad:?}");
+    let half = half.end().await;
+    assert!(matches!(&half, Err(StoreError::Write(text)) if text.contains("NOT NULL")), "{half:?}");
+    for write in [before, after] {
+        assert_eq!(write.end().await, Ok(()));
+    }
+    assert_eq!((store.value("1"), store.value("2")), (Ok(Some(vec![1])), Ok(Some(vec![1]))));
+    assert_eq!(store.value("half"), Ok(None));
+    assert!(store.is_writable(), "the disk is as good as before");
 }
 
 #[tokio::test]
@@ -102,33 +131,6 @@ async fn a_disk_that_does_not_answer_is_not_waited_for_without_end() {
     assert_eq!(store.value("1"), Ok(Some(vec![1])), "it was written all the same");
 }
 
-#[tokio::test]
-async fn a_failed_commit_is_an_error_and_later_writes_work() {
-    let folder = Folder::new();
-    let store = open(&folder);
-    // A deferred foreign key is looked at by COMMIT.
-    run(
-        &store,
-        "CREATE TABLE parent (id INTEGER PRIMARY KEY);
-         CREATE TABLE child (id REFERENCES parent DEFERRABLE INITIALLY DEFERRED)",
-    )
-    .end()
-    .await
-    .unwrap();
-    let (held, gate) = hold(&store);
-    let neighbour = put(&store, 1);
-    let bad = run(&store, "INSERT INTO child VALUES (1)");
-    drop(gate);
-    held.end().await.unwrap();
-    assert!(
-        matches!(bad.end().await, Err(StoreError::Write(text)) if text.contains("FOREIGN KEY"))
-    );
-    assert!(matches!(neighbour.end().await, Err(StoreError::Write(_))));
-    assert_eq!(put(&store, 2).end().await, Ok(()));
-    assert!(store.is_writable());
-    assert_eq!((store.value("1"), store.value("2")), (Ok(None), Ok(Some(vec![1]))));
-}
-
 /// Only a power cut could show what these settings do.
 #[tokio::test]
 async fn the_writer_syncs_every_commit_also_after_a_failure() {
@@ -136,7 +138,13 @@ async fn the_writer_syncs_every_commit_also_after_a_failure() {
     let store = open(&folder);
     for _ in 0..2 {
         let settings = store.write(|database| {
-            let names = ["journal_mode", "synchronous", "auto_vacuum", "wal_autocheckpoint"];
+            let names = [
+                "journal_mode",
+                "synchronous",
+                "auto_vacuum",
+                "wal_autocheckpoint",
+                "secure_delete",
+            ];
             names
                 .into_iter()
                 .map(|name| {
@@ -149,9 +157,11 @@ async fn the_writer_syncs_every_commit_also_after_a_failure() {
                 })
                 .collect::<rusqlite::Result<Vec<_>>>()
         });
-        let full = ["wal", "Integer(2)", "Integer(2)", "Integer(0)"].map(str::to_owned);
+        let full = ["wal", "Integer(2)", "Integer(2)", "Integer(0)", "Integer(1)"];
+        let full = full.map(str::to_owned);
         assert_eq!(settings.await.unwrap(), full);
-        run(&store, "INSERT INTO nowhere VALUES (1)").end().await.unwrap_err();
+        // It gives the connection up: the transaction has ended before the batch has.
+        run(&store, "COMMIT").end().await.unwrap_err();
     }
 }
 

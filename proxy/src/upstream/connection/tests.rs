@@ -1,12 +1,18 @@
 use super::{Connection, Stream};
-use crate::upstream::Failure;
+use crate::upstream::{AppAnswer, Failure};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::time::Duration;
 
 const REQUEST: &[u8] = b"POST / HTTP/1.1\r\ncontent-length: 0\r\n\r\n";
 
 /// What `exchange` makes of an app that answers `pieces`, each in a segment of its own, and then closes or waits.
 async fn exchange(pieces: Vec<Vec<u8>>, closes: bool) -> (Result<(u16, Vec<u8>), Failure>, bool) {
+    let (answer, reusable) = answer(pieces, closes).await;
+    (answer.map(|answer| (answer.status, answer.body.to_vec())), reusable)
+}
+
+async fn answer(pieces: Vec<Vec<u8>>, closes: bool) -> (Result<AppAnswer, Failure>, bool) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let app = std::thread::spawn(move || {
@@ -26,7 +32,7 @@ async fn exchange(pieces: Vec<Vec<u8>>, closes: bool) -> (Result<(u16, Vec<u8>),
     let reusable = connection.rest();
     drop(connection);
     drop(app.join().unwrap());
-    (answer.map(|answer| (answer.status, answer.body.to_vec())), reusable)
+    (answer, reusable)
 }
 
 #[tokio::test]
@@ -159,5 +165,25 @@ async fn an_answer_without_end_is_invalid() {
     ] {
         let (answer, reusable) = exchange(endless(head, piece), true).await;
         assert_eq!((answer, reusable), (Err(Failure::Invalid), false), "{head:?}");
+    }
+}
+
+#[tokio::test]
+async fn who_does_not_take_the_message_may_say_for_how_long() {
+    for (head, seconds) in [
+        ("HTTP/1.1 503 No\r\nRetry-After: 120\r\n", Some(120)),
+        ("HTTP/1.1 429 No\r\nretry-after:  7 \r\n", Some(7)),
+        ("HTTP/1.1 302 No\r\nRetry-After: 1000000\r\n", Some(86_400)),
+        ("HTTP/1.1 503 No\r\nRetry-After: Sun, 06 Nov 1994 08:49:37 GMT\r\n", Some(0)),
+        ("HTTP/1.1 503 No\r\nRetry-After: soon\r\n", None),
+        ("HTTP/1.1 503 No\r\n", None),
+        ("HTTP/1.1 200 OK\r\nRetry-After: 120\r\n", None),
+        // An interim answer's is not the answer's.
+        ("HTTP/1.1 103 Early Hints\r\nRetry-After: 9\r\n\r\nHTTP/1.1 500 No\r\n", None),
+    ] {
+        let pieces = vec![format!("{head}Content-Length: 0\r\n\r\n").into_bytes()];
+        let (answer, reusable) = answer(pieces, false).await;
+        let expected = (Ok(seconds.map(Duration::from_secs)), true);
+        assert_eq!((answer.map(|answer| answer.retry_after), reusable), expected, "{head:?}");
     }
 }

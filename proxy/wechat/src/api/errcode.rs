@@ -11,12 +11,16 @@ use std::borrow::Cow;
 use memchr::memmem;
 
 mod refusal;
+mod unsent;
 
-pub use refusal::{Asked, ERRMSG_CHARS_MAX, Pause, Refusal};
+pub use refusal::{Asked, Pause, Refusal};
+pub use unsent::Unsent;
 
 /// WeChat is busy. A call that may be repeated may be, after a pause.
 pub const BUSY: i64 = -1;
 
+/// Most characters of WeChat's message that are shown.
+pub const ERRMSG_CHARS_MAX: usize = 200;
 /// Deepest nesting that is passed over on the way to `errcode`.
 const DEPTH_MAX: usize = 128;
 /// Longest request id, in bytes. WeChat's have 26.
@@ -29,6 +33,15 @@ pub struct Answer<'a> {
     pub errcode: i64,
     /// As WeChat wrote it, whole; empty when there is none.
     pub errmsg: Cow<'a, str>,
+}
+
+impl Answer<'_> {
+    /// WeChat's message as it is shown: at most [`ERRMSG_CHARS_MAX`] characters of it and none a control character.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        let shown = self.errmsg.chars().take(ERRMSG_CHARS_MAX);
+        shown.map(|c| if c.is_control() { ' ' } else { c }).collect()
+    }
 }
 
 /// The error a body tells; `None` for a success and for all that is no JSON object with an integer `errcode`, as a number

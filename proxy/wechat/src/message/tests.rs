@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use proptest::prelude::*;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -349,6 +351,57 @@ fn classes_follow_the_catalogue() {
     assert_eq!(class(&TEXT.replace("text", "xpay_")), Class::Conversation);
     assert_eq!(class("<xml><InfoType>component_verify_ticket</InfoType></xml>"), Class::NoContent);
     assert_eq!(class(&event("")), Class::NoContent);
+}
+
+#[test]
+fn users_may_be_written_to_for_two_days_or_a_minute() {
+    let window = |body: &str| Message::parse(body.as_bytes()).unwrap().reply_window();
+    let typed = |name: &str| window(&format!("<xml><MsgType>{name}</MsgType></xml>"));
+    for name in [
+        "text",
+        "image",
+        "voice",
+        "video",
+        "shortvideo",
+        "location",
+        "link",
+        "miniprogrampage",
+        "TEXT",
+    ] {
+        assert_eq!(typed(name), Some(Duration::from_secs(172_800)), "{name}");
+    }
+    for name in [
+        "CLICK",
+        "click",
+        "subscribe",
+        "SCAN",
+        "Scan",
+        "scancode_push",
+        "scancode_waitmsg",
+        "user_enter_tempsession",
+    ] {
+        assert_eq!(window(&named_event(name)), Some(Duration::from_secs(60)), "{name}");
+    }
+    for name in [
+        "unsubscribe",
+        "VIEW",
+        "LOCATION",
+        "pic_weixin",
+        "TEMPLATESENDJOBFINISH",
+        "xpay_goods_deliver_notify",
+        "",
+    ] {
+        assert_eq!(window(&named_event(name)), None, "{name}");
+    }
+    for name in ["event", "music", "transfer_customer_service", ""] {
+        assert_eq!(typed(name), None, "{name}");
+    }
+    let info = "<xml><InfoType>component_verify_ticket</InfoType></xml>";
+    assert_eq!(window(info), None);
+    assert_eq!(
+        window(r#"{"MsgType":"event","Event":"user_enter_tempsession"}"#),
+        Some(Duration::from_secs(60))
+    );
 }
 
 #[test]

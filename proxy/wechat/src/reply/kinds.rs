@@ -4,7 +4,7 @@
 //! Source: WeChat's passive replies and customer-service messages, which say the same things under
 //! different names.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::InvalidReply;
 use crate::message::Message;
@@ -37,7 +37,7 @@ pub(super) enum Layout {
 
 #[derive(PartialEq, Eq)]
 pub(super) struct Field {
-    json: &'static str,
+    pub(super) json: &'static str,
     /// `None` where a passive reply does not have it.
     pub(super) xml: Option<&'static str>,
     required: bool,
@@ -102,7 +102,7 @@ static KINDS: [Kind; 7] = [
     },
 ];
 
-const TRANSFER: &str = "transfer_customer_service";
+pub(super) const TRANSFER: &str = "transfer_customer_service";
 
 /// A passive reply whose required fields are there.
 #[derive(Clone, PartialEq, Eq)]
@@ -200,37 +200,9 @@ impl Reply {
         }
         Ok(Self { kind, entries })
     }
-
-    /// The same as a customer-service message to `touser`, for when it is too late for a passive
-    /// reply. `None` for `transfer_customer_service`: only a passive reply can hand a user over.
-    #[must_use]
-    pub fn customer_service(&self, touser: &str) -> Option<Map<String, Value>> {
-        if self.kind.msgtype == TRANSFER {
-            return None;
-        }
-        let object = |entry: &Vec<Option<String>>| {
-            let filled = self
-                .kind
-                .fields
-                .iter()
-                .zip(entry)
-                .filter_map(|(f, v)| Some((f.json, v.as_deref()?)));
-            Value::Object(filled.map(|(name, value)| (name.to_owned(), value.into())).collect())
-        };
-        let mut objects = self.entries.iter().map(object);
-        let content = match self.kind.layout {
-            Layout::Articles => json!({ "articles": objects.collect::<Vec<_>>() }),
-            Layout::Flat | Layout::Within(_) | Layout::Optional(_) => objects.next()?,
-        };
-        let mut message = Map::new();
-        message.insert("touser".to_owned(), touser.into());
-        message.insert("msgtype".to_owned(), self.kind.msgtype.into());
-        message.insert(self.kind.msgtype.to_owned(), content);
-        Some(message)
-    }
 }
 
 /// Whether anything of a character reaches the user.
-fn is_shown(c: char) -> bool {
+pub(super) fn is_shown(c: char) -> bool {
     is_xml(c) && !c.is_whitespace()
 }

@@ -233,24 +233,86 @@ fn kinds_without_a_passive_form_go_by_customer_service() {
     }
 }
 
+/// What is sent when the answer comes too late, as the bodies that go out.
+fn late(answer: &Answer) -> Vec<String> {
+    answer
+        .customer_service_messages("oX")
+        .into_iter()
+        .map(|m| Value::Object(m).to_string())
+        .collect()
+}
+
+/// The texts of what is sent.
+fn late_texts(answer: &Answer) -> Vec<String> {
+    let text =
+        |body: String| serde_json::from_str::<Value>(&body).unwrap()["text"]["content"].clone();
+    late(answer).into_iter().map(|body| text(body).as_str().unwrap().to_owned()).collect()
+}
+
 #[test]
 fn a_late_reply_becomes_a_customer_service_message() {
     for body in [
         json!({"msgtype": "text", "text": {"content": "hi"}}),
+        json!({"msgtype": "image", "image": {"media_id": "m"}}),
         json!({"msgtype": "video", "video": {"media_id": "m", "thumb_media_id": "t"}}),
         json!({"msgtype": "music", "music": {"musicurl": "u", "hqmusicurl": "h"}}),
-        json!({"msgtype": "news", "news": {"articles": [{"title": "T", "picurl": "p"}, {"title": "U"}]}}),
+        json!({"msgtype": "news", "news": {"articles": [{"title": "T", "picurl": "p"}]}}),
+        json!({"msgtype": "wxcard", "wxcard": {"card_id": "c"}, "customservice": {"kf_account": "k@1"}}),
     ] {
-        let Answer::Reply(reply) = answer(&body.to_string()) else { panic!("{body}") };
-        assert_eq!(reply.msgtype(), body["msgtype"]);
-        let mut expected = body;
+        let mut expected = body.clone();
         expected["touser"] = "oX".into();
-        assert_eq!(Value::Object(reply.customer_service("oX").unwrap()), expected);
+        assert_eq!(late(&answer(&body.to_string())), [expected.to_string()]);
     }
-    let Answer::Reply(reply) = answer(r#"{"msgtype":"transfer_customer_service"}"#) else {
-        panic!()
+    for body in ["success", r#"{"msgtype":"transfer_customer_service"}"#, r#"{"msgtype":"text"}"#] {
+        assert_eq!(late(&answer(body)), [""; 0], "{body}");
+    }
+}
+
+#[test]
+fn late_articles_go_out_one_by_one() {
+    let news = json!({"msgtype": "news", "news": {"articles": [{"title": "T", "url": "u"}, {"title": "U"}]}});
+    let one = |article| {
+        json!({"touser": "oX", "msgtype": "news", "news": {"articles": [article]}}).to_string()
     };
-    assert_eq!(reply.customer_service("oX"), None);
+    assert_eq!(
+        late(&answer(&news.to_string())),
+        [one(json!({"title": "T", "url": "u"})), one(json!({"title": "U"}))]
+    );
+}
+
+#[test]
+fn late_text_goes_out_as_it_is_written() {
+    let body = r#"{"msgtype":"text","text":{"content":"\u4e2d\u6587 \ud83d\ude00 <a href=\"u\">é</a>\n"}}"#;
+    let expected =
+        r#"{"msgtype":"text","text":{"content":"中文 😀 <a href=\"u\">é</a>\n"},"touser":"oX"}"#;
+    assert_eq!(late(&answer(body)), [expected]);
+}
+
+#[test]
+fn long_late_text_is_cut_between_characters() {
+    for (text, lengths) in [
+        ("x".repeat(2048), vec![2048]),
+        ("x".repeat(2049), vec![2048, 1]),
+        ("中".repeat(683), vec![2046, 3]),
+        (format!("x{}", "😀".repeat(1024)), vec![2045, 2048, 4]),
+    ] {
+        let pieces = late_texts(&plain(&text));
+        assert_eq!(pieces.iter().map(String::len).collect::<Vec<_>>(), lengths);
+        assert_eq!(pieces.concat(), text);
+    }
+    let blank_end = format!("{}{}", "x".repeat(2048), "\n\u{3000}".repeat(10_000));
+    let text = json!({"msgtype": "text", "text": {"content": blank_end}});
+    assert_eq!(late_texts(&answer(&text.to_string())), ["x".repeat(2048)]);
+}
+
+proptest! {
+    #[test]
+    fn no_late_text_is_too_long_and_none_is_lost(text in "[a中😀é]{1,3000}") {
+        let pieces = late_texts(&plain(&text));
+        prop_assert!(pieces.iter().all(|piece| (1..=2048).contains(&piece.len())));
+        prop_assert!(pieces[1..].iter().zip(&pieces).all(|(_, full)| full.len() > 2044));
+        prop_assert_eq!(pieces.concat(), text);
+    }
 }
 
 #[test]

@@ -22,7 +22,7 @@ impl Platform {
             "/cgi-bin/clear_quota" => self.clear_quota(appid, call),
             "/cgi-bin/openapi/quota/get" => self.quota_get(appid, call),
             "/cgi-bin/openapi/quota/clear" => self.quota_clear(appid, call),
-            "/cgi-bin/message/custom/send" => call.json().map(|_| Answer::ok()),
+            "/cgi-bin/message/custom/send" => self.custom_send(call),
             "/cgi-bin/user/info" => user_info(call),
             "/cgi-bin/user/get" => Ok(user_get()),
             "/cgi-bin/menu/create" => self.menu_create(appid, call),

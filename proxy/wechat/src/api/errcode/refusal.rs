@@ -6,9 +6,6 @@ use std::time::Duration;
 
 use super::{Answer, BUSY, is_token_rejected};
 
-/// Most characters of WeChat's message that are shown.
-pub const ERRMSG_CHARS_MAX: usize = 200;
-
 const MINUTE: Duration = Duration::from_secs(60);
 const TEN_MINUTES: Duration = Duration::from_secs(600);
 /// WeChat's own messages speak of up to 24 hours; what an operator mends should be found mended sooner.
@@ -66,9 +63,7 @@ impl Refusal {
     /// WeChat answered with an error.
     #[must_use]
     pub fn answered(asked: Asked, answer: &Answer<'_>) -> Refusal {
-        let message = answer.errmsg.chars().take(ERRMSG_CHARS_MAX);
-        let message = message.map(|c| if c.is_control() { ' ' } else { c }).collect();
-        Refusal { asked, errcode: Some(answer.errcode), message }
+        Refusal { asked, errcode: Some(answer.errcode), message: answer.shown() }
     }
 
     /// There was no answer that can be read: no connection, no time, no JSON, no token in it. Whether WeChat acted is
@@ -84,8 +79,7 @@ impl Refusal {
         self.errcode
     }
 
-    /// WeChat's message, at most [`ERRMSG_CHARS_MAX`] characters of it and none a control character; without an answer what
-    /// is wrong.
+    /// WeChat's message as it is shown; without an answer what is wrong.
     #[must_use]
     pub fn message(&self) -> &str {
         &self.message

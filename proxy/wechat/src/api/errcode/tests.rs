@@ -1,3 +1,4 @@
+use std::collections::HashSet;
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -176,6 +177,32 @@ fn every_action_is_one_sentence() {
         assert!(action.ends_with('.') && action.len() < 200, "{action}");
     }
     assert!(refusal(Asked::Token, 12345, "odd").action().contains("errcode 12345, odd"));
+}
+
+#[test]
+fn what_was_not_sent_may_be_sent_later_or_not() {
+    let temporary: Vec<i64> =
+        (-10..100_000).filter(|code| Unsent::of(*code).is_temporary()).collect();
+    assert_eq!(temporary, [-1, 40001, 40014, 41001, 42001, 45011]);
+    for (errcode, label) in [
+        (-1, "busy"),
+        (45011, "rate"),
+        (42001, "token"),
+        (45015, "window"),
+        (45047, "count"),
+        (48001, "unauthorized"),
+        (45009, "quota"),
+        (45002, "refused"),
+        (40003, "refused"),
+    ] {
+        assert_eq!(Unsent::of(errcode).label(), label, "{errcode}");
+    }
+    let reached: HashSet<Unsent> = (-10..100_000).map(Unsent::of).collect();
+    assert_eq!(reached, HashSet::from(Unsent::ALL));
+    let labels: HashSet<&str> = Unsent::ALL.into_iter().map(Unsent::label).collect();
+    assert_eq!(labels.len(), Unsent::ALL.len());
+    let pauses = Unsent::ALL.into_iter().filter(|why| why.pause().is_some());
+    assert_eq!(pauses.collect::<Vec<_>>(), [Unsent::Rate], "WeChat counts by the minute");
 }
 
 #[test]

@@ -1,0 +1,55 @@
+//! How often `join` may leave WeChat without an answer: each time is a failure that WeChat sees and alarms about.
+
+use crate::limits;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+/// The visible failures of an account in the last [`limits::JOIN_WINDOW`].
+#[derive(Debug, Default)]
+pub struct Holds(Mutex<Held>);
+
+#[derive(Debug, Default)]
+struct Held {
+    /// Deliveries that are held and may yet be answered.
+    open: usize,
+    /// When others were left unanswered, oldest first. Bounded by `join_budget`.
+    spent: VecDeque<Instant>,
+}
+
+/// The permission to leave one delivery unanswered. Dropped unspent, it is given back.
+#[derive(Debug)]
+pub struct HoldPermit(Arc<Holds>);
+
+impl Holds {
+    /// Permits one more, if that makes at most `budget` in the window.
+    pub fn take(self: &Arc<Self>, budget: usize) -> Option<HoldPermit> {
+        let mut held = self.held();
+        let now = Instant::now();
+        while held.spent.front().is_some_and(|at| now.duration_since(*at) > limits::JOIN_WINDOW) {
+            held.spent.pop_front();
+        }
+        if held.open + held.spent.len() >= budget {
+            return None;
+        }
+        held.open += 1;
+        Some(HoldPermit(self.clone()))
+    }
+
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl HoldPermit {
+    /// The delivery was left unanswered.
+    pub fn spend(self) {
+        self.0.held().spent.push_back(Instant::now());
+    }
+}
+
+impl Drop for HoldPermit {
+    fn drop(&mut self) {
+        self.0.held().open -= 1;
+    }
+}

@@ -1,0 +1,165 @@
+//! Late replies: what the app said after its callback was over, or what no passive reply can say, as customer-service
+//! messages.
+//!
+//! A reply goes out once. It is marked `sending` on disk before it leaves, and sent again only after a failure that
+//! proves that it did not arrive; where nobody knows it becomes a dead letter, `maybe_sent`, for a person to decide.
+
+use super::account::Leased;
+use super::reply::{self, Sent};
+use super::Kept;
+use crate::account::Account;
+use crate::callback::unix_now_s;
+use crate::config::LateReplyVia;
+use crate::metrics::LateReply;
+use crate::store::spool::{Content, Failed};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::sync::Arc;
+use std::time::Duration;
+use wxedge_wechat::message::Message;
+use wxedge_wechat::reply::Answer;
+
+/// A reply as the spool keeps it.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Parcel {
+    /// Unix seconds: WeChat takes it until then.
+    until_s: i64,
+    /// How many of the messages are with WeChat.
+    sent: usize,
+    /// Bodies of calls, in their order.
+    messages: Vec<Map<String, Value>>,
+}
+
+crate::opaque!(Parcel);
+
+/// What becomes of an answer that came too late for its callback, or that is no passive reply. The message's own entry, if
+/// there is one, is gone when the reply is on disk.
+pub async fn reply(account: &Arc<Account>, kept: &Kept, leased: Option<Leased>, answer: Answer) {
+    let spool = &account.spool;
+    let made = parcel(account, kept, &answer);
+    let Some(parcel) = made else {
+        if let Some(leased) = leased {
+            spool.taken(leased).await;
+        }
+        return;
+    };
+    let content = Content { body: parcel.to_json(), ..kept.content.clone() };
+    let reply = Kept { content, ..*kept };
+    if parcel.is_over() {
+        let failed = window_over();
+        account.metrics.spool.late_reply(LateReply::Window);
+        return spool.taken_with_dead_reply(leased, &reply, failed).await;
+    }
+    if let Some(sending) = spool.taken_with_reply(leased, &reply).await {
+        dispatch(account, sending, parcel, reply.content, true).await;
+    }
+}
+
+/// Sends an entry of the spool, which may have been tried before.
+pub(super) async fn resend(account: &Arc<Account>, leased: Leased, kept: Kept) {
+    match serde_json::from_slice(&kept.content.body) {
+        Ok(parcel) => dispatch(account, leased, parcel, kept.content, false).await,
+        Err(_) => account.spool.bury(leased, failed("damaged", "it cannot be read")).await,
+    }
+}
+
+/// Sends what is left of a parcel. `marked`: the first message is already known to be on its way.
+async fn dispatch(
+    account: &Arc<Account>,
+    leased: Leased,
+    mut parcel: Parcel,
+    content: Content,
+    mut marked: bool,
+) {
+    let (spool, metrics) = (&account.spool, &account.metrics.spool);
+    let Some(credentials) = &account.credentials else {
+        return spool.bury(leased, failed("no_secret", "the account has no AppSecret")).await;
+    };
+    while let Some(message) = parcel.messages.get(parcel.sent) {
+        if parcel.is_over() {
+            metrics.late_reply(LateReply::Window);
+            return spool.bury(leased, window_over()).await;
+        }
+        if !std::mem::take(&mut marked) {
+            let content = Content { body: parcel.to_json(), ..content.clone() };
+            match spool.mark_sending(&leased, content).await {
+                Ok(true) => {}
+                // Deleted meanwhile.
+                Ok(false) => return,
+                Err(error) => {
+                    let failed = failed("store", &error.to_string());
+                    return spool.reply_failed(leased, failed, None).await;
+                }
+            }
+        }
+        match reply::send(credentials, message).await {
+            Sent::Sent => parcel.sent += 1,
+            Sent::NotSent { reason, detail, pause } => {
+                metrics.late_reply(LateReply::Retried);
+                return spool.reply_failed(leased, failed(reason, &detail), pause).await;
+            }
+            Sent::Refused { reason, detail, .. } => {
+                metrics.late_reply(LateReply::Refused);
+                return spool.bury(leased, failed(reason, &detail)).await;
+            }
+            Sent::Maybe { detail, .. } => {
+                metrics.late_reply(LateReply::MaybeSent);
+                return spool.bury(leased, maybe_sent(&detail)).await;
+            }
+        }
+    }
+    metrics.late_reply(LateReply::Sent);
+    spool.taken(leased).await;
+}
+
+/// Nobody knows whether the reply is with WeChat.
+pub(super) const MAYBE_SENT: &str = "maybe_sent";
+
+/// Why a reply that may be with WeChat is a dead letter.
+pub(super) fn maybe_sent(detail: &str) -> Failed {
+    failed(MAYBE_SENT, detail)
+}
+
+fn window_over() -> Failed {
+    failed("window", "WeChat takes messages to a user for 48 h after a message, 60 s after a click, follow or scan")
+}
+
+fn failed(reason: &str, detail: &str) -> Failed {
+    Failed { reason: reason.to_owned(), detail: detail.to_owned(), answer: None }
+}
+
+/// The messages of an answer; nothing, which is counted, where it has none or may not be sent.
+fn parcel(account: &Account, kept: &Kept, answer: &Answer) -> Option<Parcel> {
+    // It was parsed before, so it parses again.
+    let message = Message::parse(&kept.content.body).ok()?;
+    if matches!(answer, Answer::Acknowledge | Answer::Verbatim(_) | Answer::Invalid(_)) {
+        return None;
+    }
+    let messages = answer.customer_service_messages(message.from_user().unwrap_or_default());
+    let dropped = |result| {
+        account.metrics.spool.late_reply(result);
+        None
+    };
+    if matches!(answer, Answer::Dropped) {
+        return dropped(LateReply::ContentDropped);
+    }
+    let may_send = account.config.late_reply_via == LateReplyVia::CustomerService
+        && account.credentials.is_some();
+    if messages.is_empty() || !may_send {
+        return dropped(LateReply::Dropped);
+    }
+    let window = message.reply_window().unwrap_or(Duration::ZERO);
+    let until_s = kept.received_s.saturating_add(i64::try_from(window.as_secs()).unwrap_or(0));
+    Some(Parcel { until_s, sent: 0, messages })
+}
+
+impl Parcel {
+    fn is_over(&self) -> bool {
+        unix_now_s() >= self.until_s
+    }
+
+    fn to_json(&self) -> Vec<u8> {
+        // Strings, numbers and maps of them always become JSON.
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+}

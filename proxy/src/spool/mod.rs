@@ -1,0 +1,249 @@
+//! The spool: what was acknowledged before the app took it, until the app has taken it.
+//!
+//! `queue` and `breaker` decide, without I/O or a clock, what is tried when; `account` puts them on the store, so that
+//! what is promised is on disk; `redeliver` calls the app, `late` sends replies that missed their callback. `load` takes
+//! over what an earlier process has left, `operate` is what operators do.
+
+//! The spool: what was acknowledged before the app took it, until the app has taken it.
+//!
+//! `queue` and `breaker` decide, without I/O or a clock, what is tried when; `account` puts them on the store, so that
+//! what is promised is on disk; `redeliver` calls the app, `late` sends replies that missed their callback.
+
+mod account;
+mod breaker;
+pub mod late;
+mod load;
+mod operate;
+mod queue;
+mod quota;
+mod redeliver;
+mod reply;
+
+pub use account::{AccountSpool, Leased, Seen};
+pub use breaker::State as Circuit;
+
+use crate::account::Account;
+use crate::callback::judge::Subject;
+use crate::callback::unix_now_s;
+use crate::config;
+use crate::edge::Edge;
+use crate::events::Events;
+use crate::limits;
+use crate::metrics::Metrics;
+use crate::store::spool::{Content, Entry};
+use crate::store::{Store, StoreError};
+use queue::{Pending, Terms};
+use quota::Quota;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// The spools of all accounts, those included that the configuration no longer has.
+#[derive(Debug)]
+pub struct Spool {
+    ground: Ground,
+    /// Bounded: appids come from the configuration and what it was.
+    accounts: Mutex<HashMap<Arc<str>, Arc<AccountSpool>>>,
+    /// Whether what another process has left is being read.
+    loading: AtomicBool,
+    /// When dead letters were looked through for old ones, in Unix seconds.
+    expired_s: AtomicI64,
+}
+
+/// What the spools of all accounts stand on.
+#[derive(Debug, Clone)]
+struct Ground {
+    store: Store,
+    quota: Arc<Quota>,
+    events: Arc<Events>,
+    write_seconds: prometheus::Histogram,
+    /// The zero of the queues' clock.
+    started: Instant,
+    others: Arc<load::Others>,
+}
+
+/// A message as the spool keeps it.
+#[derive(Clone)]
+pub struct Kept {
+    /// Whose messages are delivered in order.
+    pub user: u64,
+    /// When it arrived, in Unix seconds.
+    pub received_s: i64,
+    /// What is written.
+    pub content: Content,
+}
+
+crate::opaque!(Kept);
+
+impl Kept {
+    /// Of a callback's message.
+    pub fn new(subject: &Subject<'_>) -> Kept {
+        let Subject { account, message, facts, .. } = subject;
+        Kept {
+            user: account.spool.user(subject),
+            received_s: facts.now_s,
+            content: Content {
+                ce_id: facts.ce_id.to_string(),
+                ce_type: message.ce_type(),
+                subject: message.subject().unwrap_or_default().to_owned(),
+                body: subject.clear.to_vec(),
+            },
+        }
+    }
+}
+
+/// Why a message is not in the spool.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// `spool.max_bytes` is reached.
+    #[error("the spool is full (spool.max_bytes)")]
+    Full,
+    /// The account has as many writes on their way as it may have.
+    #[error("too many messages wait to be written")]
+    Busy,
+    /// The store cannot write.
+    #[error("{0}")]
+    Store(#[from] StoreError),
+}
+
+impl Refused {
+    /// One word for log and events.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Refused::Full => "spool_full",
+            Refused::Busy | Refused::Store(StoreError::Busy) => "spool_busy",
+            Refused::Store(_) => "spool_unwritable",
+        }
+    }
+}
+
+impl Ground {
+    /// Milliseconds since the start; unlike the wall clock it never jumps.
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// A row as the queue has it. What the wall clock says is turned into spans, and those are bounded, so that a clock that
+    /// has jumped between two processes neither hurries nor stops anything.
+    fn pending(&self, entry: &Entry) -> Pending {
+        let now = self.now_ms();
+        let now_s = unix_now_s();
+        let wait = entry.due_ms.saturating_sub(now_s.saturating_mul(1_000));
+        let wait = u64::try_from(wait).unwrap_or(0).min(limits::SPOOL_RESTORED_WAIT.as_millis() as u64);
+        Pending {
+            id: entry.id,
+            user: entry.user,
+            attempts: entry.attempts,
+            failures: entry.failures,
+            received_at: self.received_at(entry.received_s),
+            due: now + wait,
+            bytes: u32::try_from(entry.bytes).unwrap_or(u32::MAX),
+        }
+    }
+
+    /// When a message came, on the queues' clock.
+    fn received_at(&self, received_s: i64) -> i64 {
+        let age_s = unix_now_s().saturating_sub(received_s).max(0);
+        let now = i64::try_from(self.now_ms()).unwrap_or(i64::MAX);
+        now.saturating_sub(age_s.saturating_mul(1_000))
+    }
+}
+
+impl Spool {
+    /// Reads what an earlier process has left.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn open(
+        store: Store,
+        events: Arc<Events>,
+        metrics: &Metrics,
+    ) -> Result<Spool, StoreError> {
+        let others = Arc::new(load::Others::look(&store)?);
+        let ground = Ground {
+            store,
+            quota: Arc::default(),
+            events,
+            write_seconds: metrics.spool.write_seconds.clone(),
+            started: Instant::now(),
+            others,
+        };
+        let spool = Spool {
+            ground,
+            accounts: Mutex::default(),
+            loading: AtomicBool::new(false),
+            expired_s: AtomicI64::new(0),
+        };
+        if spool.ground.store.owns() {
+            spool.load()?;
+        }
+        Ok(spool)
+    }
+
+    /// The spool of an account, made when there is none.
+    pub fn of(&self, appid: &str) -> Arc<AccountSpool> {
+        let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(spool) = accounts.get(appid) {
+            return spool.clone();
+        }
+        let appid: Arc<str> = appid.into();
+        let new = Arc::new(AccountSpool::new(&appid, self.ground.clone()));
+        accounts.insert(appid, new.clone());
+        new
+    }
+
+    /// What counts against `spool.max_bytes`.
+    pub fn bytes(&self) -> u64 {
+        self.ground.quota.bytes()
+    }
+
+    /// Takes a configuration over: its accounts, by appid and name, each have their share of the room.
+    pub fn configure<'a>(
+        &self,
+        config: &config::Spool,
+        accounts: impl Iterator<Item = (&'a str, &'a str)>,
+    ) {
+        let accounts: Vec<_> = accounts.collect();
+        self.ground.quota.configure(config.max_bytes, accounts.len());
+        for (appid, name) in accounts {
+            self.of(appid).configure(name, &Terms::from(config));
+        }
+    }
+
+    /// Once a second: begins to redeliver when it may, and forgets old dead letters. Within a tokio runtime.
+    pub fn upkeep(&self, edge: &Arc<Edge>, accounts: &[Arc<Account>]) {
+        if !self.ground.others.are_gone() {
+            if self.ground.store.try_own() && !self.loading.swap(true, Ordering::AcqRel) {
+                let edge = edge.clone();
+                tokio::task::spawn_blocking(move || edge.spool.take_over());
+            }
+            return;
+        }
+        for account in accounts {
+            if account.spool.begin() {
+                tokio::spawn(redeliver::run(edge.clone(), account.spool.clone()));
+            }
+        }
+        let now_s = unix_now_s();
+        let pause_s = limits::SPOOL_EXPIRE.as_secs() as i64;
+        if (now_s - self.expired_s.load(Ordering::Relaxed)).abs() >= pause_s {
+            self.expired_s.store(now_s, Ordering::Relaxed);
+            let edge = edge.clone();
+            let retention = edge.config().spool.retention;
+            tokio::spawn(async move { edge.spool.expire(retention).await });
+        }
+    }
+}
+
+impl From<&config::Spool> for Terms {
+    fn from(config: &config::Spool) -> Terms {
+        let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        Terms {
+            retry_min_ms: millis(config.retry_min),
+            retry_max_ms: millis(config.retry_max),
+            give_up_after_ms: millis(config.give_up_after),
+            concurrency: config.concurrency,
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! What operators do with the spool: look, replay, delete, erase; and what time does to dead letters.
+
+use super::{AccountSpool, Spool};
+use crate::callback::unix_now_s;
+use crate::limits;
+use crate::store::StoreError;
+use crate::store::spool::{Entry, Filter};
+use std::sync::Arc;
+use std::time::Duration;
+
+impl Spool {
+    fn of_entry(&self, entry: &Entry) -> Arc<AccountSpool> {
+        self.of(&entry.appid)
+    }
+
+    /// Makes a dead letter pending again; says whether it was one.
+    ///
+    /// # Errors
+    /// When that may not be on disk.
+    pub async fn replay(&self, id: u64) -> Result<bool, StoreError> {
+        Ok(self.replay_all(vec![id]).await? > 0)
+    }
+
+    /// Makes all dead letters pending again, of one account or of all; says how many there were.
+    ///
+    /// # Errors
+    /// When some may not be on disk.
+    pub async fn replay_dead(&self, appid: Option<&str>) -> Result<usize, StoreError> {
+        let appid: Option<Arc<str>> = appid.map(Arc::from);
+        let (mut replayed, mut after) = (0, 0);
+        loop {
+            let store = self.ground.store.clone();
+            let limit = limits::SPOOL_PAGE;
+            let filter = Filter { dead: Some(true), appid: appid.clone(), after, limit };
+            let page = tokio::task::spawn_blocking(move || store.spool_page(&filter));
+            let page = page.await.map_err(|_| StoreError::Closed)??;
+            let ids: Vec<_> = page.iter().map(|listed| listed.entry.id).collect();
+            let Some(last) = ids.last() else { return Ok(replayed) };
+            after = *last;
+            replayed += self.replay_all(ids).await?;
+        }
+    }
+
+    async fn replay_all(&self, ids: Vec<u64>) -> Result<usize, StoreError> {
+        let due_ms = unix_now_s().saturating_mul(1_000);
+        let entries = self.ground.store.spool_replay(ids, due_ms).await?;
+        entries.iter().for_each(|entry| self.of_entry(entry).revived(entry));
+        Ok(entries.len())
+    }
+
+    /// Deletes an entry; says whether there was one.
+    ///
+    /// # Errors
+    /// When it may still be on disk.
+    pub async fn delete(&self, id: u64) -> Result<bool, StoreError> {
+        let entries = self.ground.store.spool_delete(vec![id]).await?;
+        entries.iter().for_each(|entry| self.of_entry(entry).deleted(entry, "deleted"));
+        Ok(!entries.is_empty())
+    }
+
+    /// Erases every entry about a user; says how many there were.
+    ///
+    /// # Errors
+    /// When some may still be on disk.
+    pub async fn erase(&self, appid: &str, subject: &str) -> Result<usize, StoreError> {
+        let entries = self.ground.store.spool_erase(appid, subject).await?;
+        entries.iter().for_each(|entry| self.of_entry(entry).deleted(entry, "erased"));
+        Ok(entries.len())
+    }
+
+    /// Deletes dead letters that are older than `retention`.
+    pub(super) async fn expire(&self, retention: Duration) {
+        let retention_s = i64::try_from(retention.as_secs()).unwrap_or(i64::MAX);
+        let before_s = unix_now_s().saturating_sub(retention_s);
+        loop {
+            match self.ground.store.spool_expire(before_s).await {
+                Ok(entries) => {
+                    entries.iter().for_each(|entry| self.of_entry(entry).deleted(entry, "expired"));
+                    if entries.len() < limits::SPOOL_CHUNK {
+                        return;
+                    }
+                }
+                Err(error) => {
+                    return log::error!("old dead letters could not be deleted: {error}");
+                }
+            }
+        }
+    }
+}

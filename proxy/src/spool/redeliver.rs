@@ -1,0 +1,116 @@
+//! Redelivery: one task an account, which asks its spool what is to be tried, and tries it.
+
+use super::account::Leased;
+use super::{AccountSpool, Kept, late};
+use crate::account::{Account, App};
+use crate::callback::judge::{self, Judged};
+use crate::callback::normalize::normalize;
+use crate::callback::record::Notes;
+use crate::callback::{Facts, Random, unix_now_s};
+use crate::edge::Edge;
+use crate::limits;
+use crate::metrics::Redelivery;
+use crate::store::spool::{EntryKind, Failed, Unreadable};
+use crate::upstream::Failure;
+use std::sync::Arc;
+use std::time::Instant;
+use tokio::task::JoinSet;
+use tokio::time::{sleep_until, timeout_at};
+use wxedge_wechat::message::Message;
+
+/// Redelivers until the edge drains or the account is no longer in the configuration.
+pub(super) async fn run(edge: Arc<Edge>, spool: Arc<AccountSpool>) {
+    let mut calls = JoinSet::new();
+    spool.bury_unsure().await;
+    while !edge.is_draining()
+        && let Some(account) = edge.account_of(spool.appid())
+    {
+        while calls.try_join_next().is_some() {}
+        let next = spool.next();
+        if !next.leased.is_empty() {
+            try_all(&account, next.leased, &mut calls).await;
+            continue;
+        }
+        let at = next.at.unwrap_or_else(|| Instant::now() + limits::SPOOL_IDLE);
+        tokio::select! {
+            () = spool.changed() => {}
+            () = sleep_until(at.into()) => {}
+            () = edge.draining() => {}
+        }
+    }
+    // What is on its way is seen through, as long as the process lives.
+    while calls.join_next().await.is_some() {}
+    spool.end();
+}
+
+/// Reads what is to be tried, all at once, and tries each by itself.
+async fn try_all(account: &Arc<Account>, all: Vec<Leased>, calls: &mut JoinSet<()>) {
+    let mut contents = match account.spool.contents(all.iter().map(|leased| leased.id)).await {
+        Ok(contents) => contents,
+        Err(error) => {
+            log::error!("{}: the spool cannot be read: {error}", account.config.name);
+            tokio::time::sleep(limits::STORE_REOPEN).await;
+            return account.spool.put_back(all);
+        }
+    };
+    for leased in all {
+        let account = account.clone();
+        // What is not there was deleted meanwhile.
+        let content = contents.remove(&leased.id);
+        calls.spawn(async move {
+            match content {
+                None => account.spool.put_back(vec![leased]),
+                Some(Ok(kept)) if leased.kind == EntryKind::Callback => {
+                    redeliver(&account, leased, kept).await;
+                }
+                Some(Ok(kept)) => late::resend(&account, leased, kept).await,
+                Some(Err(why)) => account.spool.bury(leased, unreadable(why)).await,
+            }
+        });
+    }
+}
+
+fn unreadable(why: Unreadable) -> Failed {
+    let reason = if why == Unreadable::Damaged { "damaged" } else { "encrypted" };
+    Failed { reason: reason.to_owned(), detail: why.to_string(), answer: None }
+}
+
+/// Calls the app with a message, and sees to what comes of it.
+async fn redeliver(account: &Arc<Account>, leased: Leased, kept: Kept) {
+    let spool = &account.spool;
+    let Ok(message) = Message::parse(&kept.content.body) else {
+        return spool.bury(leased, unreadable(Unreadable::Damaged)).await;
+    };
+    let now_s = unix_now_s();
+    let facts = Facts {
+        now_s,
+        ce_id: message.identity(&account.config.appid).hex(),
+        random: Random::draw(),
+    };
+    let result = match &account.app {
+        App::Echo => Ok(judge::echo(&message)),
+        App::Http(upstream) => {
+            let deadline = Instant::now() + account.config.upstream.late_timeout;
+            let delivery =
+                normalize(account, &message, &kept.content.body, &facts, leased.attempt, deadline);
+            // The app may have all the connections it may have with calls that hang; the probe is one more.
+            let begun = Instant::now();
+            let result = timeout_at(deadline.into(), upstream.deliver(delivery, leased.probe)).await;
+            account.metrics.upstream_duration.observe(begun.elapsed().as_secs_f64());
+            result.unwrap_or(Err(Failure::Timeout))
+        }
+    };
+    let metrics = &account.metrics.spool;
+    match judge::judge(account, &message, result, &mut Notes::default(), false) {
+        Judged::Taken(answer) => {
+            spool.redelivered(leased.probe, None);
+            metrics.redelivery(Redelivery::Taken);
+            late::reply(account, &kept, Some(leased), answer).await;
+        }
+        Judged::Failed(fallen) => {
+            spool.redelivered(leased.probe, Some(&fallen.failure));
+            let dead = spool.failed(leased, &fallen).await;
+            metrics.redelivery(if dead { Redelivery::Dead } else { Redelivery::Failed });
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! A transaction, as the writes in it see it: a connection, and what they share.
+
+use crate::limits;
+use rusqlite::Connection;
+use std::cell::Cell;
+use std::ops::Deref;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// One transaction.
+pub(super) struct Batch<'a> {
+    database: &'a Connection,
+    last_id: Cell<i64>,
+    /// Whether another process's ids are among those that `last_id` knows of.
+    looked: Cell<bool>,
+    erased: Cell<bool>,
+}
+
+impl<'a> Batch<'a> {
+    /// A transaction in `database`, after ids up to `last_id` have been given.
+    pub(super) fn new(database: &'a Connection, last_id: i64) -> Batch<'a> {
+        let [looked, erased] = [Cell::new(false), Cell::new(false)];
+        Batch { database, last_id: Cell::new(last_id), looked, erased }
+    }
+
+    /// An id that is higher than every other, also than those that another process has given during an upgrade.
+    pub(super) fn next_id(&self) -> rusqlite::Result<i64> {
+        if !self.looked.replace(true) {
+            let sql = "SELECT max(coalesce((SELECT max(id) FROM entry), 0), \
+                              coalesce((SELECT max(id) FROM content), 0))";
+            let highest = self.prepare_cached(sql)?.query_row((), |row| row.get(0))?;
+            self.last_id.set(self.last_id.get().max(highest));
+        }
+        let id = self.last_id.get().saturating_add(1);
+        self.last_id.set(id);
+        Ok(id)
+    }
+
+    /// Says that what is deleted must not be found in any file once the transaction has ended.
+    pub(super) fn erase(&self) {
+        self.erased.set(true);
+    }
+
+    /// The highest id that was given, and whether something was erased.
+    pub(super) fn end(self) -> (i64, bool) {
+        (self.last_id.get(), self.erased.get())
+    }
+}
+
+impl Deref for Batch<'_> {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        self.database
+    }
+}
+
+/// What the ids of a process that starts now begin after: an earlier one cannot have given so many, and so none comes
+/// twice although the entries that had them are gone.
+pub(super) fn first_id() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(now.as_millis()).unwrap_or(0) << limits::SPOOL_ID_BITS
+}

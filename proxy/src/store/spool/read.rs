@@ -1,0 +1,155 @@
+//! What is read of the spool. All of it blocks.
+
+use super::record::{Content, Failed};
+use super::row::{self, Entry, columns, row_id};
+use super::seal::{self, Unreadable};
+use crate::limits;
+use crate::store::key::Keys;
+use crate::store::{Store, StoreError};
+use rusqlite::{Connection, OptionalExtension};
+use std::sync::Arc;
+
+/// Which entries a page of the list shows.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// Only dead letters, or only what is none.
+    pub dead: Option<bool>,
+    /// Only those of this account.
+    pub appid: Option<Arc<str>>,
+    /// Only those with a higher id.
+    pub after: u64,
+    /// Not more than so many, and never more than [`limits::SPOOL_PAGE`].
+    pub limit: usize,
+}
+
+/// Contents, each with the id of its entry.
+pub type Contents = Vec<(u64, Result<Content, Unreadable>)>;
+
+/// An entry with all that is known of it.
+#[derive(Debug)]
+pub struct Listed {
+    /// The entry.
+    pub entry: Entry,
+    /// Its content; on a page of the list without the body.
+    pub content: Result<Content, Unreadable>,
+    /// Why its last call failed, if one did.
+    pub failed: Option<Failed>,
+}
+
+impl Store {
+    /// Gives every entry to `each`, in the order of their ids. Says how many rows make no sense and were left out.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn spooled(&self, mut each: impl FnMut(Entry)) -> Result<u64, StoreError> {
+        self.read(|database| {
+            let mut query =
+                database.prepare(concat!("SELECT ", columns!(), " FROM entry ORDER BY id"))?;
+            let mut rows = query.query(())?;
+            let (mut appids, mut senseless) = (Appids::default(), 0);
+            while let Some(row) = rows.next()? {
+                match row::entry_with(row, |appid| appids.get(appid)) {
+                    Ok(entry) => each(entry),
+                    Err(_) => senseless += 1,
+                }
+            }
+            Ok(senseless)
+        })
+    }
+
+    /// The contents of these entries, in their order. Those that are gone are left out.
+    ///
+    /// # Errors
+    /// When the file cannot be read. Where it is damaged, only the contents there are.
+    pub fn spool_contents(&self, ids: &[u64]) -> Result<Contents, StoreError> {
+        self.read(|database| {
+            let mut appid = database.prepare_cached("SELECT appid FROM entry WHERE id = ?1")?;
+            let mut contents = Vec::with_capacity(ids.len());
+            for id in ids {
+                let found = appid.query_row([row_id(*id)], |row| row.get::<_, Arc<str>>(0));
+                if let Some(appid) = found.optional()? {
+                    contents.push((*id, content(database, &self.0.keys, *id, &appid)?));
+                }
+            }
+            Ok(contents)
+        })
+    }
+
+    /// A page of the list, in the order of ids. The contents have no body.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn spool_page(&self, filter: &Filter) -> Result<Vec<Listed>, StoreError> {
+        // Written out, so that the index of dead letters is used.
+        let state = match filter.dead {
+            None => "TRUE",
+            Some(true) => "state = 2",
+            Some(false) => "state < 2",
+        };
+        let sql = format!(
+            concat!(
+                "SELECT ",
+                columns!(),
+                " FROM entry WHERE id > ?1 AND (?2 IS NULL OR appid = ?2) AND {} ORDER BY id LIMIT ?3"
+            ),
+            state
+        );
+        let limit = i64::try_from(filter.limit.min(limits::SPOOL_PAGE)).unwrap_or(i64::MAX);
+        self.read(|database| {
+            let mut query = database.prepare_cached(&sql)?;
+            let rows = query.query_map((row_id(filter.after), &filter.appid, limit), row::entry)?;
+            let listed = rows.map(|entry| {
+                let mut listed = listed(database, &self.0.keys, entry?)?;
+                if let Ok(content) = &mut listed.content {
+                    content.body = Vec::new();
+                }
+                Ok(listed)
+            });
+            listed.collect()
+        })
+    }
+
+    /// An entry with all that is known of it.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn spool_entry(&self, id: u64) -> Result<Option<Listed>, StoreError> {
+        self.read(|database| {
+            let sql = concat!("SELECT ", columns!(), " FROM entry WHERE id = ?1");
+            let entry = database.prepare_cached(sql)?.query_row([row_id(id)], row::entry);
+            entry.optional()?.map(|entry| listed(database, &self.0.keys, entry)).transpose()
+        })
+    }
+}
+
+fn listed(database: &Connection, keys: &Keys, entry: Entry) -> rusqlite::Result<Listed> {
+    let content = content(database, keys, entry.id, &entry.appid)?;
+    let failed = seal::get(database, keys, row_id(entry.id), &entry.appid)?;
+    // One that cannot be read is as good as none.
+    Ok(Listed { content, failed: failed.and_then(Result::ok), entry })
+}
+
+/// The content of an entry that there is.
+pub(super) fn content(
+    database: &Connection,
+    keys: &Keys,
+    id: u64,
+    appid: &str,
+) -> rusqlite::Result<Result<Content, Unreadable>> {
+    Ok(seal::get(database, keys, row_id(id), appid)?.unwrap_or(Err(Unreadable::Damaged)))
+}
+
+/// The texts of a column that has few different ones, each held once.
+#[derive(Default)]
+struct Appids(Vec<Arc<str>>);
+
+impl Appids {
+    fn get(&mut self, appid: &str) -> Arc<str> {
+        if let Some(known) = self.0.iter().find(|known| ***known == *appid) {
+            return known.clone();
+        }
+        let new = Arc::from(appid);
+        self.0.push(Arc::clone(&new));
+        new
+    }
+}

@@ -1,0 +1,124 @@
+//! How a record is kept in its row: with a checksum, and encrypted when there is a key.
+
+use super::record::{Content, Failed};
+use crate::store::key::{Keys, first};
+use rusqlite::{Connection, ErrorCode, Row};
+use sha2::{Digest, Sha256};
+use std::borrow::Cow;
+
+/// Why an entry's content cannot be had. The entry stays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unreadable {
+    /// It is missing, or not what was written.
+    #[error("the content is damaged")]
+    Damaged,
+    /// It is encrypted and the store was opened without a key.
+    #[error("the content is encrypted; set store.key_file to the key it was written with")]
+    NoKey,
+    /// It was encrypted with another key.
+    #[error("the content is encrypted with another key than that of store.key_file")]
+    OtherKey,
+}
+
+/// A record that has a table of its own.
+pub(super) trait Record: Sized {
+    /// Told apart by more than the table, so that none passes for the other.
+    const MARK: u8;
+    const PUT: &str;
+    const GET: &str;
+    fn of(record: &[u8]) -> Option<Self>;
+}
+
+impl Record for Content {
+    const MARK: u8 = b'c';
+    const PUT: &str = "INSERT OR REPLACE INTO content VALUES (?1, ?2, ?3, ?4)";
+    const GET: &str = "SELECT sealed, sum, content FROM content WHERE id = ?1";
+
+    fn of(record: &[u8]) -> Option<Content> {
+        Content::decode(record)
+    }
+}
+
+impl Record for Failed {
+    const MARK: u8 = b'f';
+    const PUT: &str = "INSERT OR REPLACE INTO failure VALUES (?1, ?2, ?3, ?4)";
+    const GET: &str = "SELECT sealed, sum, content FROM failure WHERE id = ?1";
+
+    fn of(record: &[u8]) -> Option<Failed> {
+        Failed::decode(record)
+    }
+}
+
+/// Writes a record of kind `R` into its row.
+pub(super) fn put<R: Record>(
+    database: &Connection,
+    keys: &Keys,
+    id: i64,
+    appid: &str,
+    record: &[u8],
+) -> rusqlite::Result<()> {
+    let place = place::<R>(id, appid);
+    let (sealed, kept) = match keys.seal(&place, record) {
+        Some(sealed) => (true, Cow::Owned(sealed)),
+        None => (false, Cow::Borrowed(record)),
+    };
+    let sum = sum(&place, sealed, &kept);
+    database.prepare_cached(R::PUT)?.execute((id, sealed, sum, &*kept)).map(drop)
+}
+
+/// Reads a record of kind `R` from its row, if it has one.
+pub(super) fn get<R: Record>(
+    database: &Connection,
+    keys: &Keys,
+    id: i64,
+    appid: &str,
+) -> rusqlite::Result<Option<Result<R, Unreadable>>> {
+    let read = |row: &Row<'_>| {
+        let kept = row.get_ref(2)?.as_blob()?;
+        Ok(open(keys, &place::<R>(id, appid), row.get(0)?, row.get(1)?, kept))
+    };
+    match database.prepare_cached(R::GET)?.query_row([id], read) {
+        Ok(record) => Ok(Some(record)),
+        Err(rusqlite::Error::QueryReturnedNoRows) => Ok(None),
+        // Its page cannot be made sense of, or the row; others can be read.
+        Err(error) => match error.sqlite_error_code() {
+            None | Some(ErrorCode::DatabaseCorrupt) => Ok(Some(Err(Unreadable::Damaged))),
+            Some(_) => Err(error),
+        },
+    }
+}
+
+fn open<R: Record>(
+    keys: &Keys,
+    place: &[u8],
+    sealed: bool,
+    found: i64,
+    kept: &[u8],
+) -> Result<R, Unreadable> {
+    if found != sum(place, sealed, kept) {
+        return Err(Unreadable::Damaged);
+    }
+    if !sealed {
+        return R::of(kept).ok_or(Unreadable::Damaged);
+    }
+    if !keys.can_open() {
+        return Err(Unreadable::NoKey);
+    }
+    let record = keys.open(place, kept).ok_or(Unreadable::OtherKey)?;
+    R::of(&record).ok_or(Unreadable::Damaged)
+}
+
+/// Whose the record is. It cannot be moved to another row, or another account.
+fn place<R: Record>(id: i64, appid: &str) -> Vec<u8> {
+    [&[R::MARK][..], &id.to_be_bytes(), appid.as_bytes()].concat()
+}
+
+/// What is kept is checked as it stands there: so damage is told from another key.
+fn sum(place: &[u8], sealed: bool, kept: &[u8]) -> i64 {
+    let hash = Sha256::new()
+        .chain_update([u8::from(sealed)])
+        .chain_update(place.len().to_be_bytes())
+        .chain_update(place)
+        .chain_update(kept);
+    first(hash.finalize().into()).cast_signed()
+}

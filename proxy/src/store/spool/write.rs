@@ -1,0 +1,312 @@
+//! What is written of the spool. All of it is on disk when it returns; what fails may still be found at the next start,
+//! as after a crash.
+
+use super::read::content;
+use super::record::{Content, Failed};
+use super::row::{self, Entry, NewEntry, columns, row_id};
+use super::seal;
+use crate::limits;
+use crate::store::batch::Batch;
+use crate::store::key::{Keys, user_hash_in_clear};
+use crate::store::{Store, StoreError};
+use rusqlite::{Connection, OptionalExtension, Params};
+
+impl Store {
+    /// What stands for a user in [`Entry::user`]. With a key of the store nobody else can compute it.
+    pub fn user_hash(&self, appid: &str, openid: &str) -> u64 {
+        self.0.keys.user_hash(appid, openid)
+    }
+
+    /// Adds an entry, and why its first call failed if there was one. Returns its id.
+    ///
+    /// # Errors
+    /// When it may not be on disk.
+    pub async fn spool(
+        &self,
+        entry: NewEntry,
+        content: Content,
+        failed: Option<Failed>,
+    ) -> Result<u64, StoreError> {
+        let (keys, new) = (self.0.keys.clone(), New::of(entry, &content));
+        let failed = failed.map(|failed| failed.encode());
+        self.write_sized(new.record.len(), move |batch| {
+            let id = new.add(batch, &keys)?;
+            if let Some(failed) = &failed {
+                seal::put::<Failed>(batch, &keys, id, &new.entry.appid, failed)?;
+            }
+            Ok(id.cast_unsigned())
+        })
+        .await
+    }
+
+    /// Deletes an entry that was taken, if it is still there.
+    ///
+    /// # Errors
+    /// When it may still be on disk.
+    pub async fn spool_taken(&self, id: u64) -> Result<(), StoreError> {
+        self.write(move |batch| delete(batch, row_id(id))).await
+    }
+
+    /// Deletes an entry that was taken, if there was one, and adds the reply to it: both or nothing. Returns the reply's
+    /// id.
+    ///
+    /// # Errors
+    /// When it may not be on disk.
+    pub async fn spool_taken_with_reply(
+        &self,
+        id: Option<u64>,
+        reply: NewEntry,
+        content: Content,
+    ) -> Result<u64, StoreError> {
+        let (keys, new) = (self.0.keys.clone(), New::of(reply, &content));
+        self.write_sized(new.record.len(), move |batch| {
+            if let Some(id) = id {
+                delete(batch, row_id(id))?;
+            }
+            new.add(batch, &keys).map(i64::cast_unsigned)
+        })
+        .await
+    }
+
+    /// Writes down that a call failed, and when the next one is due. The entry is pending again. Nothing happens when it is
+    /// gone or dead.
+    ///
+    /// # Errors
+    /// When it may not be on disk.
+    pub async fn spool_failed(
+        &self,
+        id: u64,
+        attempts: u32,
+        failures: u32,
+        due_ms: i64,
+        failed: Failed,
+    ) -> Result<(), StoreError> {
+        let sql = "UPDATE entry SET state = 0, attempts = ?2, failures = ?3, due = ?4
+                   WHERE id = ?1 AND state < 2 RETURNING appid";
+        self.update(sql, id, (row_id(id), attempts, failures, due_ms), failed).await
+    }
+
+    /// Makes an entry a dead letter. Nothing happens when it is gone or dead already.
+    ///
+    /// # Errors
+    /// When it may not be on disk.
+    pub async fn spool_dead(
+        &self,
+        id: u64,
+        attempts: u32,
+        died_s: i64,
+        failed: Failed,
+    ) -> Result<(), StoreError> {
+        let sql = "UPDATE entry SET state = 2, attempts = ?2, died = ?3
+                   WHERE id = ?1 AND state < 2 RETURNING appid";
+        self.update(sql, id, (row_id(id), attempts, died_s), failed).await
+    }
+
+    /// Marks that a reply is being sent, and what of it, if that has changed. `false` when the entry is gone or dead: then
+    /// it must not be sent.
+    ///
+    /// # Errors
+    /// When it may not be on disk.
+    pub async fn spool_sending(
+        &self,
+        id: u64,
+        content: Option<Content>,
+    ) -> Result<bool, StoreError> {
+        let keys = self.0.keys.clone();
+        let record = content.map(|content| (bytes(&content), content.encode()));
+        let size = record.as_ref().map_or(0, |(_, record)| record.len());
+        self.write_sized(size, move |batch| {
+            let id = row_id(id);
+            let sql = "UPDATE entry SET state = 1, bytes = coalesce(?2, bytes)
+                       WHERE id = ?1 AND state < 2 RETURNING appid";
+            let bytes = record.as_ref().map(|(bytes, _)| bytes);
+            let appid: Option<String> =
+                batch.prepare_cached(sql)?.query_row((id, bytes), |row| row.get(0)).optional()?;
+            if let (Some(appid), Some((_, record))) = (&appid, &record) {
+                seal::put::<Content>(batch, &keys, id, appid, record)?;
+            }
+            Ok(appid.is_some())
+        })
+        .await
+    }
+
+    /// Makes these dead letters pending again and returns them; what is none is left alone.
+    ///
+    /// # Errors
+    /// When some may not be on disk.
+    pub async fn spool_replay(&self, ids: Vec<u64>, due_ms: i64) -> Result<Vec<Entry>, StoreError> {
+        let sql = concat!(
+            "UPDATE entry SET state = 0, due = ?2, failures = 0, died = NULL
+             WHERE id = ?1 AND state = 2 RETURNING ",
+            columns!()
+        );
+        self.each(ids, move |batch, id| one(batch, sql, (id, due_ms))).await
+    }
+
+    /// Deletes these entries and returns those that were there.
+    ///
+    /// # Errors
+    /// When some may still be on disk.
+    pub async fn spool_delete(&self, ids: Vec<u64>) -> Result<Vec<Entry>, StoreError> {
+        self.each(ids, |batch, id| {
+            let entry =
+                one(batch, concat!("SELECT ", columns!(), " FROM entry WHERE id = ?1"), [id])?;
+            delete(batch, id)?;
+            Ok(entry)
+        })
+        .await
+    }
+
+    /// Erases every entry about a user and returns them. When it returns, no file of the store holds what was theirs,
+    /// unless another program was reading the database: then that is so soon after it has ended. Reads all entries, in the
+    /// thread that writes.
+    ///
+    /// # Errors
+    /// When some may still be on disk.
+    pub async fn spool_erase(&self, appid: &str, subject: &str) -> Result<Vec<Entry>, StoreError> {
+        let (appid, subject) = (appid.to_owned(), subject.to_owned());
+        let keys = self.0.keys.clone();
+        // Some may be older than the key.
+        let users = [keys.user_hash(&appid, &subject), user_hash_in_clear(&appid, &subject)];
+        self.write(move |batch| {
+            batch.erase();
+            let sql = concat!(
+                "SELECT ",
+                columns!(),
+                " FROM entry WHERE appid = ?1 AND user IN (?2, ?3) ORDER BY id"
+            );
+            let mut query = batch.prepare_cached(sql)?;
+            let [first, second] = users.map(u64::cast_signed);
+            let found = query.query_map((&appid, first, second), row::entry)?;
+            let mut erased = found.collect::<rusqlite::Result<Vec<_>>>()?;
+            let mut failed = Ok(());
+            erased.retain(|entry| match content(batch, &keys, entry.id, &appid) {
+                // Another user may have the same hash.
+                Ok(content) => content.map_or(true, |content| content.subject == subject),
+                Err(error) => {
+                    failed = Err(error);
+                    false
+                }
+            });
+            failed?;
+            erased.iter().try_for_each(|entry| delete(batch, row_id(entry.id)))?;
+            Ok(erased)
+        })
+        .await
+    }
+
+    /// Deletes dead letters that died before `died_before_s`, in Unix seconds, and returns them: at most
+    /// [`limits::SPOOL_CHUNK`]. If it is so many, there may be more.
+    ///
+    /// # Errors
+    /// When some may still be on disk.
+    pub async fn spool_expire(&self, died_before_s: i64) -> Result<Vec<Entry>, StoreError> {
+        self.write(move |batch| {
+            let sql = concat!(
+                "SELECT ",
+                columns!(),
+                " FROM entry WHERE state = 2 AND died < ?1 ORDER BY id LIMIT ?2"
+            );
+            let mut query = batch.prepare_cached(sql)?;
+            let chunk = i64::try_from(limits::SPOOL_CHUNK).unwrap_or(i64::MAX);
+            let old = query.query_map((died_before_s, chunk), row::entry)?;
+            let old = old.collect::<rusqlite::Result<Vec<_>>>()?;
+            old.iter().try_for_each(|entry| delete(batch, row_id(entry.id)))?;
+            Ok(old)
+        })
+        .await
+    }
+
+    /// Runs an update that returns the entry's appid, and writes down why the call failed if there is such an entry.
+    async fn update(
+        &self,
+        sql: &'static str,
+        id: u64,
+        values: impl Params + Clone + Send + 'static,
+        failed: Failed,
+    ) -> Result<(), StoreError> {
+        let (keys, failed) = (self.0.keys.clone(), failed.encode());
+        self.write_sized(failed.len(), move |batch| {
+            let mut update = batch.prepare_cached(sql)?;
+            let appid = update.query_row(values.clone(), |row| row.get::<_, String>(0));
+            match appid.optional()? {
+                Some(appid) => seal::put::<Failed>(batch, &keys, row_id(id), &appid, &failed),
+                None => Ok(()),
+            }
+        })
+        .await
+    }
+
+    /// Does the same to each of these entries, some in one transaction, and returns those that it was done to.
+    async fn each(
+        &self,
+        ids: Vec<u64>,
+        apply: impl Fn(&Batch<'_>, i64) -> rusqlite::Result<Option<Entry>> + Copy + Send + 'static,
+    ) -> Result<Vec<Entry>, StoreError> {
+        let mut done = Vec::with_capacity(ids.len());
+        for ids in ids.chunks(limits::SPOOL_CHUNK) {
+            let ids: Vec<_> = ids.iter().copied().map(row_id).collect();
+            let chunk = self.write(move |batch| {
+                ids.iter()
+                    .filter_map(|id| apply(batch, *id).transpose())
+                    .collect::<Result<Vec<_>, _>>()
+            });
+            done.extend(chunk.await?);
+        }
+        Ok(done)
+    }
+}
+
+/// An entry on its way to the writer.
+struct New {
+    entry: NewEntry,
+    bytes: i64,
+    record: Vec<u8>,
+}
+
+impl New {
+    fn of(entry: NewEntry, content: &Content) -> New {
+        New { entry, bytes: bytes(content), record: content.encode() }
+    }
+
+    fn add(&self, batch: &Batch<'_>, keys: &Keys) -> rusqlite::Result<i64> {
+        let id = batch.next_id()?;
+        let NewEntry { appid, kind, state, user, .. } = &self.entry;
+        let NewEntry { received_s, due_ms, attempts, failures, died_s, .. } = &self.entry;
+        let sql = "INSERT INTO entry VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+        batch.prepare_cached(sql)?.execute((
+            id,
+            appid,
+            kind,
+            state,
+            user.cast_signed(),
+            received_s,
+            due_ms,
+            attempts,
+            failures,
+            self.bytes,
+            died_s,
+        ))?;
+        seal::put::<Content>(batch, keys, id, appid, &self.record)?;
+        Ok(id)
+    }
+}
+
+fn bytes(content: &Content) -> i64 {
+    i64::try_from(content.bytes()).unwrap_or(i64::MAX)
+}
+
+fn one(database: &Connection, sql: &str, values: impl Params) -> rusqlite::Result<Option<Entry>> {
+    database.prepare_cached(sql)?.query_row(values, row::entry).optional()
+}
+
+fn delete(database: &Connection, id: i64) -> rusqlite::Result<()> {
+    for sql in [
+        "DELETE FROM entry WHERE id = ?1",
+        "DELETE FROM content WHERE id = ?1",
+        "DELETE FROM failure WHERE id = ?1",
+    ] {
+        database.prepare_cached(sql)?.execute([id])?;
+    }
+    Ok(())
+}

@@ -1,0 +1,123 @@
+//! Encryption at rest.
+
+use super::spool::{add, body, content, entries, failed, new};
+use super::{dir, open};
+use crate::store::spool::{Filter, NewEntry, Unreadable};
+use crate::store::{KeyError, Options, Store, StoreKey};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use wxedge_tests::folder::Folder;
+
+fn key(byte: u8) -> StoreKey {
+    StoreKey::parse(&[byte; 32]).unwrap()
+}
+
+fn open_with(folder: &Folder, byte: u8) -> Store {
+    Store::open(&dir(folder), Options { key: Some(key(byte)) }).expect("a store")
+}
+
+#[tokio::test]
+async fn what_is_sealed_stands_in_no_file() {
+    let folder = Folder::new();
+    let store = open_with(&folder, 1);
+    let id = store.spool(new(), content("Canary"), Some(failed("Canary"))).await.unwrap();
+    store.spool_failed(id, 2, 0, 5, failed("Canary")).await.unwrap();
+    assert_eq!(store.spool_sending(id, Some(content("Canary 2"))).await, Ok(true));
+    for file in std::fs::read_dir(dir(&folder)).unwrap() {
+        let file = std::fs::read(file.unwrap().path()).unwrap();
+        for text in ["Canary", "oUser", "com.weixin", "busy"] {
+            assert!(!file.windows(text.len()).any(|window| window == text.as_bytes()), "{text}");
+        }
+    }
+    drop(store);
+    let store = open_with(&folder, 1);
+    assert_eq!(body(&store, id).as_deref(), Ok("Canary 2"));
+    let shown = store.spool_entry(id).unwrap().expect("an entry");
+    assert!(shown.failed == Some(failed("Canary")));
+}
+
+#[tokio::test]
+async fn without_its_key_an_entry_stays_and_says_so() {
+    let folder = Folder::new();
+    let store = open(&folder);
+    let clear = add(&store, "in clear").await;
+    drop(store);
+    let store = open_with(&folder, 1);
+    let sealed = add(&store, "sealed").await;
+    assert_eq!(body(&store, clear).as_deref(), Ok("in clear"), "from before there was a key");
+    drop(store);
+    let store = open(&folder);
+    assert_eq!(body(&store, sealed), Err(Unreadable::NoKey));
+    drop(store);
+    let store = open_with(&folder, 2);
+    assert_eq!(body(&store, sealed), Err(Unreadable::OtherKey));
+    let page = store.spool_page(&Filter { limit: 10, ..Filter::default() }).unwrap();
+    let [first, second] = page.try_into().expect("two entries");
+    assert!(first.content.is_ok() && second.content == Err(Unreadable::OtherKey));
+    let said = Unreadable::OtherKey.to_string();
+    assert!(said.contains("store.key_file"), "{said}");
+    drop(store);
+    // The key is back.
+    let store = open_with(&folder, 1);
+    assert_eq!(body(&store, sealed).as_deref(), Ok("sealed"));
+    assert_eq!(entries(&store).len(), 2);
+}
+
+#[tokio::test]
+async fn damage_to_what_is_sealed_is_damage() {
+    let folder = Folder::new();
+    let store = open_with(&folder, 1);
+    let [id, other] = [add(&store, "one").await, add(&store, "two").await];
+    drop(store);
+    let database = rusqlite::Connection::open(dir(&folder).join("wxedge.db")).unwrap();
+    let sql = "UPDATE content SET content = zeroblob(60) WHERE id = ?1";
+    database.execute(sql, [i64::try_from(id).unwrap()]).unwrap();
+    drop(database);
+    let store = open_with(&folder, 1);
+    assert_eq!(body(&store, id), Err(Unreadable::Damaged));
+    assert_eq!(body(&store, other).as_deref(), Ok("two"));
+}
+
+#[tokio::test]
+async fn users_are_hashed_with_the_key() {
+    let folder = Folder::new();
+    let store = open(&folder);
+    let plain = store.user_hash("wx1", "oUser");
+    assert_eq!(plain, store.user_hash("wx1", "oUser"));
+    assert_ne!(plain, store.user_hash("wx2", "oUser"));
+    assert_ne!(plain, store.user_hash("wx1", "oOther"));
+    let entry = NewEntry { user: plain, ..new() };
+    let id = store.spool(entry, content("from before there was a key"), None).await.unwrap();
+    drop(store);
+    let store = open_with(&folder, 1);
+    let keyed = store.user_hash("wx1", "oUser");
+    assert_ne!(keyed, plain);
+    let sealed = NewEntry { user: keyed, ..new() };
+    let sealed = store.spool(sealed, content("sealed"), None).await.unwrap();
+    let erased = store.spool_erase("wx1", "oUser").await.unwrap();
+    assert_eq!(erased.iter().map(|entry| entry.id).collect::<Vec<_>>(), [id, sealed]);
+    drop(store);
+    assert_ne!(open_with(&folder, 2).user_hash("wx1", "oUser"), keyed);
+}
+
+#[tokio::test]
+async fn a_key_comes_in_three_forms() {
+    let folder = Folder::new();
+    let bytes: Vec<u8> = (100..132).collect();
+    let hex: String = bytes.iter().map(|byte| format!("{byte:02X}")).collect();
+    let text = STANDARD.encode(&bytes);
+    let store = Store::open(&dir(&folder), Options { key: StoreKey::parse(&bytes).ok() }).unwrap();
+    let id = add(&store, "sealed").await;
+    drop(store);
+    for form in [hex.clone(), hex.to_lowercase() + "\n", text.clone(), format!(" {text}\r\n")] {
+        let key = StoreKey::parse(form.as_bytes()).expect("a key");
+        assert_eq!(format!("{key:?}"), "[redacted]");
+        let store = Store::open(&dir(&folder), Options { key: Some(key) }).unwrap();
+        assert_eq!(body(&store, id).as_deref(), Ok("sealed"));
+    }
+    for none in
+        [&b""[..], &hex.as_bytes()[1..], "é".repeat(32).as_bytes(), &[b'='; 44], &bytes[1..]]
+    {
+        assert_eq!(StoreKey::parse(none).err(), Some(KeyError::Form));
+    }
+}
