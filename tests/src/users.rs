@@ -25,8 +25,7 @@ pub struct Users {
 }
 
 impl Users {
-    /// The users `first` and up, `count` of them, each on a thread; `pause` is the mean time between an answer and the
-    /// next message.
+    /// These users, each on a thread; `pause` is the mean time between an answer and the next message.
     #[must_use]
     pub fn start(
         wechat: &Wechat,
