@@ -10,7 +10,7 @@ use crate::api::edge_token::EdgeTokens;
 use crate::api::{self, quota};
 use crate::api_base::ApiBases;
 use crate::callback::{self, unix_now_s};
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::connection::{App, Arrival, Response, framing};
 use crate::events::Events;
 use crate::key_file;
@@ -19,7 +19,7 @@ use crate::lines::{Lines, unix_now};
 use crate::metrics::Metrics;
 use crate::openid::OpenidKey;
 use crate::spool::Spool;
-use crate::store::{self, Access, Store};
+use crate::store::{self, Access, Store, StoreKey};
 use crate::summary::Summaries;
 use crate::upstream::Failure;
 use arc_swap::{ArcSwap, Guard};
@@ -37,6 +37,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, SetOnce};
 use url::Url;
+use zeroize::Zeroizing;
 
 /// Everything that serves callbacks.
 #[derive(Debug)]
@@ -74,6 +75,9 @@ pub enum OpenError {
     /// A key in the store's folder.
     #[error("store.url = embedded:{0}: {1}")]
     Key(String, std::io::Error),
+    /// `store.key_file`.
+    #[error("store.key_file = {0}: {1}")]
+    StoreKey(String, String),
     /// The store.
     #[error("store.url: {0}")]
     Store(#[from] store::OpenError),
@@ -92,6 +96,16 @@ pub enum OpenError {
     /// An app's URL, which a checked configuration does not have.
     #[error("an app's URL: {0}")]
     App(#[from] Failure),
+}
+
+/// The key that `store.key_file` holds.
+fn store_key(config: &config::Store) -> Result<Option<StoreKey>, OpenError> {
+    let Some(path) = &config.key_file else { return Ok(None) };
+    let unusable = |error: &dyn std::fmt::Display| {
+        OpenError::StoreKey(path.display().to_string(), error.to_string())
+    };
+    let content = Zeroizing::new(std::fs::read(path).map_err(|error| unusable(&error))?);
+    StoreKey::parse(&content).map(Some).map_err(|error| unusable(&error))
 }
 
 /// What a reload exchanges.
@@ -384,9 +398,6 @@ impl Edge {
     /// Once a second: forgets what is old, fetches what is due, writes down what was counted, tells the readers of the event
     /// stream what happened. Within a tokio runtime.
     pub fn tick(self: &Arc<Self>, before: &mut Summaries) {
-        if !self.store.owns() && !self.draining() && self.store.try_own() {
-            log::info!("the process before this one has ended; the store is this one's alone");
-        }
         let state = self.state.load_full();
         if state.accounts.values().any(|account| account.credentials.is_some()) {
             state.bases.upkeep();
@@ -406,7 +417,7 @@ impl Edge {
         }
         let accounts = self.accounts();
         accounts.iter().for_each(|account| account.upkeep(&self.store));
-        self.spool.upkeep(self);
+        self.spool.upkeep(self, &accounts);
         before.tell(&accounts, &self.events);
     }
 }

@@ -47,8 +47,8 @@ crate::opaque!(Event, Failed<'_>);
 pub struct Events {
     readers: broadcast::Sender<Event>,
     last_id: AtomicU64,
-    /// The second, and how many failure events were sent in it, by account.
-    failures: Mutex<HashMap<String, (Instant, u32)>>,
+    /// The second, and how many events of a kind were sent in it, by account and kind.
+    sent: Mutex<HashMap<(String, &'static str), (Instant, u32)>>,
 }
 
 impl Default for Events {
@@ -56,7 +56,7 @@ impl Default for Events {
         Events {
             readers: broadcast::Sender::new(limits::EVENTS),
             last_id: AtomicU64::new(0),
-            failures: Mutex::default(),
+            sent: Mutex::default(),
         }
     }
 }
@@ -85,7 +85,7 @@ impl Events {
 
     /// Sends a failure, unless its account had too many this second.
     pub fn failure(&self, failed: &Failed<'_>) {
-        if self.readers.receiver_count() == 0 || !self.may_send_failure(failed.account) {
+        if self.readers.receiver_count() == 0 || !self.may_send(failed.account, "failure") {
             return;
         }
         // A character has four bytes at most; the rest is not looked at.
@@ -103,15 +103,23 @@ impl Events {
         self.send("failure", Some(failed.account), data);
     }
 
-    fn may_send_failure(&self, account: &str) -> bool {
-        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Sends what happened to an entry of the spool, unless the same happened to too many this second.
+    pub fn spool(&self, account: &str, action: &'static str, id: u64, reason: &str) {
+        if self.readers.receiver_count() > 0 && self.may_send(account, action) {
+            let data = json!({"action": action, "id": id.to_string(), "reason": reason});
+            self.send("spool", Some(account), data);
+        }
+    }
+
+    fn may_send(&self, account: &str, what: &'static str) -> bool {
+        let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
         // Bounded: accounts come from the configuration.
         let (since, sent) =
-            failures.entry(account.to_owned()).or_insert_with(|| (Instant::now(), 0));
+            sent.entry((account.to_owned(), what)).or_insert_with(|| (Instant::now(), 0));
         if since.elapsed() >= Duration::from_secs(1) {
             (*since, *sent) = (Instant::now(), 0);
         }
         *sent += 1;
-        *sent <= limits::FAILURE_EVENTS
+        *sent <= limits::EVENTS_A_SECOND
     }
 }

@@ -189,6 +189,15 @@ pub const STORE_FREE_PAGES: i64 = 1_024;
 pub const SPOOL_ENTRY_BYTES: u64 = 256;
 /// Bytes of an app's last answer that are kept.
 pub const SPOOL_ANSWER_BYTES: usize = 1_024;
+/// Entries of one account that are on their way to the disk; more callbacks get 503. Well below [`STORE_QUEUE`], so that
+/// one account's storm leaves room for the others.
+pub const SPOOL_WRITES: usize = 4_096;
+/// The longest wait that an entry brings over a restart, whatever the clock says meanwhile.
+pub const SPOOL_RESTORED_WAIT: Duration = Duration::from_secs(600);
+/// How often the spool is looked at when nothing happens.
+pub const SPOOL_IDLE: Duration = Duration::from_secs(1);
+/// How often old dead letters are looked for.
+pub const SPOOL_EXPIRE: Duration = Duration::from_secs(60);
 /// Entries that one transaction replays, deletes or forgets.
 pub const SPOOL_CHUNK: usize = 1_000;
 /// Entries on one page of the list.
@@ -213,7 +222,7 @@ pub const CIRCUIT_WINDOW: Duration = Duration::from_secs(30);
 /// Between probes of an open circuit.
 pub const CIRCUIT_PROBE: Duration = Duration::from_secs(1);
 /// A probe that has not ended after this long is taken as lost; `late_timeout_s` is an hour at most.
-pub const CIRCUIT_PROBE_LOST: Duration = Duration::from_secs(3600);
+pub const CIRCUIT_PROBE_LOST: Duration = Duration::from_secs(2);
 
 // --- tokens and tickets ----------------------------------------------------------------------------------------
 
@@ -256,8 +265,8 @@ pub const REPLACED_ENTRIES: usize = 256;
 
 /// How often draining looks whether it is done.
 pub const DRAIN_POLL: Duration = Duration::from_millis(20);
-/// How long a kept connection still takes a request when the edge drains. Who uses it often has asked by then and was told
-/// that it closes; shorter than the shortest `grace_s`.
+/// How long a kept connection still takes a request when the edge drains. Who uses it often has asked by then and was
+/// told that it closes; shorter than the shortest `grace_s`.
 pub const DRAIN_LINGER: Duration = Duration::from_millis(750);
 /// How long the running and the new process wait for a word of each other.
 pub const UPGRADE_TALK: Duration = Duration::from_secs(5);
@@ -284,8 +293,8 @@ pub const REMINDER: Duration = Duration::from_secs(10);
 pub const LOG_PATH_CHARS: usize = 64;
 /// Events a slow reader may lag behind; beyond them it loses and is told how many.
 pub const EVENTS: usize = 1_024;
-/// Failure events a second and account.
-pub const FAILURE_EVENTS: u32 = 10;
+/// Events of one kind a second and account: failures, and each thing that happens to entries of the spool.
+pub const EVENTS_A_SECOND: u32 = 10;
 /// Characters of an app's answer that a failure event shows.
 pub const EVENT_RESPONSE_CHARS: usize = 200;
 /// File descriptors for everything that is no connection: the store, the logs, lookups of names. What is asked for at

@@ -164,8 +164,8 @@ fn start(
     Ok((server, signals, edge))
 }
 
-/// Asks the running process for its sockets. Without one this is a start like any other, so that a service manager
-/// needs not know.
+/// Asks the running process for its sockets. Without one this is a start like any other, so that a service manager can
+/// always say `--upgrade`.
 fn begin_takeover(config: &Config) -> Result<(Option<Takeover>, Inherited), StartError> {
     let path = &config.runtime.upgrade_sock;
     match block_on(upgrade::begin(path))? {

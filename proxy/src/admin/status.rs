@@ -41,6 +41,7 @@ impl Admin {
 
 fn of_account(account: &Account, edge: &Edge) -> Value {
     let config = &account.config;
+    let seen = account.spool.seen();
     let last = account.metrics.last_received.get();
     let listed = config.source_ips.len() + account.callback_ips.with(|list| list.len());
     let mut source_ip = json!({
@@ -70,13 +71,13 @@ fn of_account(account: &Account, edge: &Edge) -> Value {
                 Target::Echo => "builtin:echo",
                 Target::Url(url) => url.host_str().unwrap_or_default(),
             },
-            "circuit": "closed",
+            "circuit": seen.circuit.label(),
             "in_flight": account.in_flight.waiting(),
             "last_failure": account.last_failure.load().as_deref().map(|(at, failure)| {
                 json!({"at": at, "reason": failure.reason()})
             }),
         },
-        "spool": {"pending": 0, "dead": 0, "oldest_s": 0},
+        "spool": {"pending": seen.pending, "dead": seen.dead, "oldest_s": seen.oldest_s},
         "source_ip": source_ip,
         "credentials": account.credentials.as_deref().map(credentials).unwrap_or_default(),
         "budgets": budgets(&config.name, edge),

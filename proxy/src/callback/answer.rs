@@ -47,7 +47,7 @@ impl Delivery<'_> {
         let account = self.subject.account;
         let detour = match &place {
             None => Some(Outcome::FallbackOverload),
-            Some(_) => account.spool.detour(self.subject.message),
+            Some(_) => account.spool.detour(&self.subject),
         };
         let (Some(place), None) = (place, detour) else {
             let detour = detour.unwrap_or(Outcome::FallbackOverload);

@@ -296,7 +296,8 @@ impl Flight {
 
     /// Takes the answer for a delivery. Not when it goes to the user as a late reply: twice would be once too often.
     pub fn take(&self) -> bool {
-        let before = self.taken.compare_exchange(FREE, ANSWERED, Ordering::AcqRel, Ordering::Acquire);
+        let before =
+            self.taken.compare_exchange(FREE, ANSWERED, Ordering::AcqRel, Ordering::Acquire);
         before != Err(LATE)
     }
 

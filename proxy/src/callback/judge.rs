@@ -1,9 +1,9 @@
 //! Stage 7: what the app's answer means, for WeChat and for the message.
 
-use super::decrypt::{Clear, SealedWith};
+use super::Facts;
+use super::decrypt::SealedWith;
 use super::normalize::normalize;
 use super::record::Notes;
-use super::Facts;
 use crate::account::Account;
 use crate::config::OnDeadline;
 use crate::connection::Response;
@@ -95,9 +95,7 @@ impl Subject<'_> {
     /// The answer to WeChat for an answer of the app that came in time.
     pub fn passive(&self, answer: &Answer, notes: &mut Notes) -> Passive {
         let (outcome, response) = match answer {
-            Answer::Acknowledge | Answer::Invalid(_) => {
-                (Outcome::Acknowledged, self.acknowledge())
-            }
+            Answer::Acknowledge | Answer::Invalid(_) => (Outcome::Acknowledged, self.acknowledge()),
             Answer::Reply(reply) => {
                 let to = self.message.from_user().unwrap_or_default();
                 let from = self.message.to_user().unwrap_or_default();

@@ -77,7 +77,7 @@ async fn stages(
     // Too many at once is found out here, before the work, and dealt with where the spool can help.
     let mut place = InFlight::enter(account);
     let clear = decrypt::decrypt(account, verified)?;
-    let message = parse::parse(&clear.message)?;
+    let message = parse::parse(&clear)?;
     let identity = message.identity(&account.config.appid);
     let facts = Facts { now_s, ce_id: identity.hex(), random: random.clone() };
     record.parsed(&message, &facts);
@@ -159,7 +159,8 @@ pub struct Random {
 }
 
 impl Random {
-    fn draw() -> Random {
+    /// Fresh randomness.
+    pub fn draw() -> Random {
         let mut rng = rand::rng();
         let (mut padding, mut names) = ([0; 16], [0; 32]);
         rng.fill_bytes(&mut padding);

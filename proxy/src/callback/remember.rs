@@ -5,8 +5,8 @@
 //! app through to its end, and hands what comes of it to the spool. Whatever is acknowledged without the app having taken
 //! it was on disk before.
 
-use super::answer::Call;
 use super::Facts;
+use super::answer::Call;
 use super::decrypt::SealedWith;
 use super::dedupe::{Claimed, Flight};
 use super::judge::{Fallen, Judged, Subject, judge};
@@ -105,7 +105,8 @@ impl Keeper {
     async fn see_through(self, claimed: Claimed, call: Call, place: Late) {
         let flight = claimed.flight().clone();
         let mut held = Held::Claimed(claimed);
-        let mut overdue = false;
+        // When the call was counted as failed, if it was.
+        let mut overdue = None;
         let mut not_before = Instant::now();
         let mut answer = std::pin::pin!(rest(call, &self.account));
         let result = loop {
@@ -114,7 +115,8 @@ impl Keeper {
                 result = &mut answer => break result,
                 () = self.must_be_stored(&flight, not_before), if matches!(held, Held::Claimed(_)) => {}
             }
-            if !std::mem::replace(&mut overdue, true) {
+            if overdue.is_none() {
+                overdue = Some(Instant::now());
                 self.account.failed(Failure::Timeout);
                 self.account.spool.app_failed(&Failure::Timeout);
             }
@@ -129,7 +131,8 @@ impl Keeper {
         };
         // It was parsed once, so it parses again.
         let Ok(message) = Message::parse(&self.message.content.body) else { return };
-        let judged = judge(&self.account, &message, result, &mut Notes::default(), overdue);
+        let judged =
+            judge(&self.account, &message, result, &mut Notes::default(), overdue.is_some());
         match (judged, held) {
             (Judged::Taken(answer), held) => {
                 self.account.spool.app_succeeded_late(overdue);
@@ -139,10 +142,10 @@ impl Keeper {
                 }
             }
             (Judged::Failed(fallen), Held::Leased(leased)) => {
-                self.account.spool.first_failed(leased, fallen, overdue).await;
+                self.account.spool.first_failed(leased, fallen, overdue.is_some()).await;
             }
             (Judged::Failed(fallen), Held::Claimed(claimed)) => {
-                if !overdue {
+                if overdue.is_none() {
                     self.account.spool.app_failed(&fallen.failure);
                 }
                 self.store_now(claimed, fallen).await;
@@ -164,7 +167,7 @@ impl Keeper {
     async fn repeats_end(&self) {
         tokio::select! {
             () = sleep_until((self.begun + limits::REPEATS_END).into()) => {}
-            () = self.edge.draining() => {}
+            () = self.edge.drain_begun() => {}
         }
     }
 
@@ -191,7 +194,7 @@ impl Keeper {
     }
 
     async fn late_reply(&self, leased: Option<Leased>, answer: Answer) {
-        late::reply(&self.edge, &self.account, &self.message, leased, answer).await;
+        late::reply(&self.account, &self.message, leased, answer).await;
     }
 }
 

@@ -14,16 +14,8 @@ const WRITE_BUCKETS: &[f64] =
 const REDELIVERIES: [&str; 3] = ["taken", "failed", "dead"];
 
 /// What becomes of replies that missed their callback or have no passive form.
-const LATE_REPLIES: [&str; 8] = [
-    "sent",
-    "retried",
-    "dropped",
-    "content_dropped",
-    "window",
-    "refused",
-    "maybe_sent",
-    "gave_up",
-];
+const LATE_REPLIES: [&str; 8] =
+    ["sent", "retried", "dropped", "content_dropped", "window", "refused", "maybe_sent", "gave_up"];
 
 /// The spool's series of all accounts.
 #[derive(Debug)]
@@ -105,10 +97,7 @@ impl SpoolMetrics {
                 r,
                 IntGauge::new("wxedge_spool_bytes", "What counts against spool.max_bytes"),
             )?,
-            write_seconds: add(
-                r,
-                Histogram::with_opts(seconds.buckets(WRITE_BUCKETS.to_vec())),
-            )?,
+            write_seconds: add(r, Histogram::with_opts(seconds.buckets(WRITE_BUCKETS.to_vec())))?,
             redeliveries: counters(
                 r,
                 "wxedge_redeliveries_total",

@@ -4,7 +4,9 @@
 //! is gone. The lock here is held for moments only, never across a wait.
 
 use super::breaker::{Breaker, State as Circuit};
-use super::queue::{Announced, Attempt, Failure as Setback, Pending, Queue, Terms, Verdict};
+use super::queue::{
+    Announced, Attempt, Failure as Setback, Pending, Queue, Restore, Terms, Verdict,
+};
 use super::{Ground, Kept, Refused, late};
 use crate::callback::judge::{Fallen, Subject};
 use crate::callback::unix_now_s;
@@ -51,6 +53,9 @@ struct State {
     callbacks: Queue,
     replies: Queue,
     breaker: Breaker,
+    terms: Terms,
+    /// Replies that were on their way when the process that sent them ended.
+    unsure: Vec<u64>,
 }
 
 /// An entry that somebody has in hand: nobody else tries it until it is told how that ended.
@@ -76,14 +81,20 @@ pub(super) struct Next {
 }
 
 /// What another process has left of an account.
-#[derive(Default)]
 pub(super) struct Left {
-    pub(super) callbacks: Vec<Pending>,
-    pub(super) replies: Vec<Pending>,
+    pub(super) callbacks: Restore,
+    pub(super) replies: Restore,
     /// Replies that were on their way.
     pub(super) sending: Vec<u64>,
     pub(super) dead: u64,
     pub(super) dead_bytes: u64,
+}
+
+impl Left {
+    pub(super) fn new(now: u64) -> Left {
+        let (callbacks, replies) = (Restore::new(now), Restore::new(now));
+        Left { callbacks, replies, sending: Vec::new(), dead: 0, dead_bytes: 0 }
+    }
 }
 
 /// What operators see.
@@ -101,9 +112,15 @@ pub struct Seen {
 
 impl AccountSpool {
     pub(super) fn new(appid: &Arc<str>, ground: Ground) -> AccountSpool {
-        let queue = || Queue::new(Terms::default());
-        let state =
-            State { callbacks: queue(), replies: queue(), breaker: Breaker::default() };
+        let terms = Terms::default();
+        let queue = || Queue::new(terms.clone(), ground.now_ms());
+        let state = State {
+            callbacks: queue(),
+            replies: queue(),
+            breaker: Breaker::default(),
+            terms,
+            unsure: Vec::new(),
+        };
         AccountSpool {
             appid: appid.clone(),
             name: ArcSwap::from_pointee(appid.to_string()),
@@ -122,19 +139,19 @@ impl AccountSpool {
     /// Takes over what another process has left: the entries that wait, and how many are dead. Those that this process has
     /// written itself are known already.
     pub(super) fn restore(&self, left: Left) {
-        let now = self.ground.now_ms();
         let mut state = self.state();
-        let State { callbacks, replies, .. } = &mut *state;
+        let State { callbacks, replies, terms, unsure, .. } = &mut *state;
         let mut added = 0;
         for (queue, entries) in [(callbacks, left.callbacks), (replies, left.replies)] {
             let own = queue.bytes();
-            if queue.is_empty() {
-                queue.restore(now, entries);
+            if queue.is_idle() {
+                *queue = entries.finish(terms.clone());
             } else {
-                entries.iter().for_each(|pending| queue.add(pending, false, None));
+                entries.iter().for_each(|pending| queue.add(&pending, false, None));
             }
             added += queue.bytes() - own;
         }
+        unsure.extend(left.sending);
         self.waiting.store(state.callbacks.len(), Ordering::Release);
         drop(state);
         self.ground.quota.restore(&self.appid, added + left.dead_bytes);
@@ -152,6 +169,7 @@ impl AccountSpool {
         let mut state = self.state();
         state.callbacks.configure(terms.clone());
         state.replies.configure(terms.clone());
+        state.terms = terms.clone();
     }
 
     /// Whose it is.
@@ -195,7 +213,7 @@ impl AccountSpool {
             };
             return (!probe).then_some(Outcome::FallbackCircuitOpen);
         }
-        if !self.ground.is_loaded() {
+        if !self.ground.others.are_gone() {
             return self.ground.others_wait(&self.appid).then_some(Outcome::FallbackOrder);
         }
         if self.waiting.load(Ordering::Acquire) == 0 {
@@ -436,19 +454,17 @@ impl AccountSpool {
                 self.bury(leased, failed(fallen)).await;
                 true
             }
-            Fate::Redeliver { at_most, .. } => {
-                match self.setback(&leased, fallen, at_most) {
-                    Some(Verdict::GiveUp) => {
-                        self.bury(leased, failed(fallen)).await;
-                        true
-                    }
-                    Some(Verdict::Retry { due, attempts, failures }) => {
-                        self.retry(leased.id, due, attempts, failures, failed(fallen)).await;
-                        false
-                    }
-                    None => false,
+            Fate::Redeliver { at_most, .. } => match self.setback(&leased, fallen, at_most) {
+                Some(Verdict::GiveUp) => {
+                    self.bury(leased, failed(fallen)).await;
+                    true
                 }
-            }
+                Some(Verdict::Retry { due, attempts, failures }) => {
+                    self.retry(leased.id, due, attempts, failures, failed(fallen)).await;
+                    false
+                }
+                None => false,
+            },
         }
     }
 
@@ -459,7 +475,8 @@ impl AccountSpool {
         failed: Failed,
         pause: Option<Duration>,
     ) -> bool {
-        let setback = Setback { retry_after_ms: pause.map(millis), at_most_ms: None, counts: false };
+        let setback =
+            Setback { retry_after_ms: pause.map(millis), at_most_ms: None, counts: false };
         let now = self.ground.now_ms();
         let verdict = self.state().replies.failed(leased.id, now, setback, rand::random());
         match verdict {
@@ -553,8 +570,7 @@ impl AccountSpool {
                 return None;
             }
         };
-        let state =
-            if writing.behind { EntryState::Pending } else { EntryState::Sending };
+        let state = if writing.behind { EntryState::Pending } else { EntryState::Sending };
         let behind = writing.behind;
         let entry = self.entry(reply, EntryKind::Reply, state, u32::from(!behind));
         let id = of.as_ref().map(|of| of.id);
@@ -602,7 +618,11 @@ impl AccountSpool {
     }
 
     /// Marks on disk that a reply is on its way. Not when it is gone, or the store cannot write.
-    pub async fn mark_sending(&self, leased: &Leased, content: Content) -> Result<bool, StoreError> {
+    pub async fn mark_sending(
+        &self,
+        leased: &Leased,
+        content: Content,
+    ) -> Result<bool, StoreError> {
         self.timed(self.ground.store.spool_sending(leased.id, Some(content))).await
     }
 
@@ -619,10 +639,13 @@ impl AccountSpool {
         self.count_successes(&mut state, now);
         let before = state.breaker.state();
         let mut leased = Vec::new();
-        let lease = |kind, probe| move |Attempt { id, attempt }| Leased { id, kind, attempt, probe };
+        let lease =
+            |kind, probe| move |Attempt { id, attempt }| Leased { id, kind, attempt, probe };
         let callbacks_at = if before == Circuit::Closed {
             let free = limits::SPOOL_CHUNK;
-            while leased.len() < free && let Some(attempt) = state.callbacks.take(now) {
+            while leased.len() < free
+                && let Some(attempt) = state.callbacks.take(now)
+            {
                 leased.push(lease(EntryKind::Callback, false)(attempt));
             }
             state.callbacks.next_at()
@@ -636,7 +659,9 @@ impl AccountSpool {
             }
             Some(now + millis(limits::CIRCUIT_PROBE))
         };
-        while leased.len() < limits::SPOOL_CHUNK && let Some(attempt) = state.replies.take(now) {
+        while leased.len() < limits::SPOOL_CHUNK
+            && let Some(attempt) = state.replies.take(now)
+        {
             leased.push(lease(EntryKind::Reply, false)(attempt));
         }
         let at = callbacks_at.into_iter().chain(state.replies.next_at()).min();
@@ -703,10 +728,22 @@ impl AccountSpool {
         self.changed.notify_one();
     }
 
-    /// A reply was on its way when the process that sent it ended.
-    pub(super) fn died_sending(&self, id: u64) {
-        self.dead.fetch_add(1, Ordering::Relaxed);
-        self.tell("dead", id, late::MAYBE_SENT);
+    /// Makes dead letters of the replies that were on their way when the process that sent them ended: nobody knows whether
+    /// WeChat has them.
+    pub(super) async fn bury_unsure(&self) {
+        let unsure = std::mem::take(&mut self.state().unsure);
+        for id in unsure {
+            let failed = late::maybe_sent("the process ended while it was being sent");
+            let store = &self.ground.store;
+            while let Err(error) = store.spool_dead(id, 1, unix_now_s(), failed.clone()).await {
+                if error == StoreError::Closed {
+                    return;
+                }
+                tokio::time::sleep(limits::STORE_REOPEN).await;
+            }
+            self.dead.fetch_add(1, Ordering::Relaxed);
+            self.tell("dead", id, late::MAYBE_SENT);
+        }
     }
 
     /// When the next entry is due, in Unix seconds; nothing while it is in hand or the circuit is open.
@@ -796,7 +833,7 @@ impl<'a> Writing<'a> {
             user: kept.user,
             attempts,
             failures: 0,
-            received_at: spool.ground.monotonic(kept.received_s),
+            received_at: spool.ground.received_at(kept.received_s),
             due: now,
             bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
         };

@@ -24,6 +24,20 @@ pub enum State {
     Probing,
 }
 
+impl State {
+    /// All states, in the order of their numbers.
+    pub const ALL: [State; 3] = [State::Closed, State::Open, State::Probing];
+
+    /// The name in metrics, status and events.
+    pub fn label(self) -> &'static str {
+        match self {
+            State::Closed => "closed",
+            State::Open => "open",
+            State::Probing => "probing",
+        }
+    }
+}
+
 /// The circuit between the edge and one account's app.
 #[derive(Debug)]
 pub struct Breaker {

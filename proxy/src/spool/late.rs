@@ -4,9 +4,9 @@
 //! A reply goes out once. It is marked `sending` on disk before it leaves, and sent again only after a failure that
 //! proves that it did not arrive; where nobody knows it becomes a dead letter, `maybe_sent`, for a person to decide.
 
+use super::Kept;
 use super::account::Leased;
 use super::reply::{self, Sent};
-use super::Kept;
 use crate::account::Account;
 use crate::callback::unix_now_s;
 use crate::config::LateReplyVia;
@@ -88,15 +88,20 @@ async fn dispatch(
                 Ok(false) => return,
                 Err(error) => {
                     let failed = failed("store", &error.to_string());
-                    return spool.reply_failed(leased, failed, None).await;
+                    spool.reply_failed(leased, failed, None).await;
+                    return;
                 }
             }
         }
         match reply::send(credentials, message).await {
             Sent::Sent => parcel.sent += 1,
             Sent::NotSent { reason, detail, pause } => {
-                metrics.late_reply(LateReply::Retried);
-                return spool.reply_failed(leased, failed(reason, &detail), pause).await;
+                let dead = spool.reply_failed(leased, failed(reason, &detail), pause).await;
+                return metrics.late_reply(if dead {
+                    LateReply::GaveUp
+                } else {
+                    LateReply::Retried
+                });
             }
             Sent::Refused { reason, detail, .. } => {
                 metrics.late_reply(LateReply::Refused);
@@ -121,7 +126,10 @@ pub(super) fn maybe_sent(detail: &str) -> Failed {
 }
 
 fn window_over() -> Failed {
-    failed("window", "WeChat takes messages to a user for 48 h after a message, 60 s after a click, follow or scan")
+    failed(
+        "window",
+        "WeChat takes messages to a user for 48 h after a message, 60 s after a click, follow or scan",
+    )
 }
 
 fn failed(reason: &str, detail: &str) -> Failed {

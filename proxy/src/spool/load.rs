@@ -1,8 +1,7 @@
 //! What another process has left: read at start, or when a process whose place this one takes has ended.
 
 use super::account::Left;
-use super::{Ground, Spool, late};
-use crate::callback::unix_now_s;
+use super::{Ground, Spool};
 use crate::store::spool::{EntryKind, EntryState};
 use crate::store::{Store, StoreError};
 use std::collections::{HashMap, HashSet};
@@ -64,7 +63,8 @@ impl Spool {
                 if let Some((appid, left)) = last.take() {
                     accounts.insert(appid, left);
                 }
-                let left = accounts.remove(&entry.appid).unwrap_or_default();
+                let left = accounts.remove(&entry.appid);
+                let left = left.unwrap_or_else(|| Left::new(self.ground.now_ms()));
                 last = Some((entry.appid.clone(), left));
             }
             let Some((_, left)) = &mut last else { return };
@@ -75,15 +75,17 @@ impl Spool {
                 }
                 (EntryState::Sending, _) => left.sending.push(entry.id),
                 (EntryState::Pending, EntryKind::Callback) => {
-                    left.callbacks.push(self.ground.pending(&entry));
+                    left.callbacks.push(&self.ground.pending(&entry));
                 }
                 (EntryState::Pending, EntryKind::Reply) => {
-                    left.replies.push(self.ground.pending(&entry));
+                    left.replies.push(&self.ground.pending(&entry));
                 }
             }
         })?;
         if senseless > 0 {
-            log::error!("{senseless} entries of the spool make no sense and are left where they are");
+            log::error!(
+                "{senseless} entries of the spool make no sense and are left where they are"
+            );
         }
         accounts.extend(last);
         for (appid, mut left) in accounts {

@@ -10,11 +10,11 @@
 //! what is promised is on disk; `redeliver` calls the app, `late` sends replies that missed their callback.
 
 mod account;
-mod breaker;
+pub mod breaker;
 pub mod late;
 mod load;
 mod operate;
-mod queue;
+pub mod queue;
 mod quota;
 mod redeliver;
 mod reply;
@@ -130,7 +130,8 @@ impl Ground {
         let now = self.now_ms();
         let now_s = unix_now_s();
         let wait = entry.due_ms.saturating_sub(now_s.saturating_mul(1_000));
-        let wait = u64::try_from(wait).unwrap_or(0).min(limits::SPOOL_RESTORED_WAIT.as_millis() as u64);
+        let wait =
+            u64::try_from(wait).unwrap_or(0).min(limits::SPOOL_RESTORED_WAIT.as_millis() as u64);
         Pending {
             id: entry.id,
             user: entry.user,
@@ -155,11 +156,7 @@ impl Spool {
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub fn open(
-        store: Store,
-        events: Arc<Events>,
-        metrics: &Metrics,
-    ) -> Result<Spool, StoreError> {
+    pub fn open(store: Store, events: Arc<Events>, metrics: &Metrics) -> Result<Spool, StoreError> {
         let others = Arc::new(load::Others::look(&store)?);
         let ground = Ground {
             store,

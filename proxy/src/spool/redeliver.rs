@@ -22,7 +22,7 @@ use wxedge_wechat::message::Message;
 pub(super) async fn run(edge: Arc<Edge>, spool: Arc<AccountSpool>) {
     let mut calls = JoinSet::new();
     spool.bury_unsure().await;
-    while !edge.is_draining()
+    while !edge.draining()
         && let Some(account) = edge.account_of(spool.appid())
     {
         while calls.try_join_next().is_some() {}
@@ -35,7 +35,7 @@ pub(super) async fn run(edge: Arc<Edge>, spool: Arc<AccountSpool>) {
         tokio::select! {
             () = spool.changed() => {}
             () = sleep_until(at.into()) => {}
-            () = edge.draining() => {}
+            () = edge.drain_begun() => {}
         }
     }
     // What is on its way is seen through, as long as the process lives.
@@ -93,9 +93,12 @@ async fn redeliver(account: &Arc<Account>, leased: Leased, kept: Kept) {
             let deadline = Instant::now() + account.config.upstream.late_timeout;
             let delivery =
                 normalize(account, &message, &kept.content.body, &facts, leased.attempt, deadline);
-            // The app may have all the connections it may have with calls that hang; the probe is one more.
             let begun = Instant::now();
-            let result = timeout_at(deadline.into(), upstream.deliver(delivery, leased.probe)).await;
+            let result = if leased.probe {
+                timeout_at(deadline.into(), upstream.probe(delivery)).await
+            } else {
+                timeout_at(deadline.into(), upstream.call(delivery)).await
+            };
             account.metrics.upstream_duration.observe(begun.elapsed().as_secs_f64());
             result.unwrap_or(Err(Failure::Timeout))
         }

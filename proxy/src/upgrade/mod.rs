@@ -2,12 +2,12 @@
 //!
 //! | the new process | | the running process |
 //! |---|---|---|
-//! | has read its configuration and connects to `runtime.upgrade_sock`: [`Message::Hello`] | → | looks at who that is |
-//! | uses the sockets it needs, closes the others, starts | ← | [`Message::Sockets`], and the sockets themselves |
-//! | is up, its connections wait in the kernel: [`Message::Ready`] | → | accepts nothing more, drains |
-//! | accepts | ← | [`Message::Draining`] |
+//! | has read its configuration and connects to `runtime.upgrade_sock`: `Hello` | → | looks at who that is |
+//! | uses the sockets it needs, closes the others, starts | ← | `Sockets`, and the sockets themselves |
+//! | is up, its connections wait in the kernel: `Ready` | → | accepts nothing more, drains |
+//! | accepts | ← | `Draining` |
 //!
-//! Until [`Message::Ready`] the new process has not served anything: however it ends, the running one goes on as if
+//! Until `Ready` the new process has not served anything: however it ends, the running one goes on as if
 //! nothing had been. Both hold the same sockets all the time, so whoever connects is accepted by one of them.
 //! Nothing secret is said, each message has its time and its size, and both sides let in their own user and root only.
 
@@ -16,8 +16,6 @@ mod door;
 mod inherited;
 mod takeover;
 
-#[cfg(doc)]
-use channel::Message;
 pub use channel::TalkError;
 pub use door::{Door, Successor};
 pub use inherited::Inherited;

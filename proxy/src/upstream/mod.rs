@@ -98,6 +98,15 @@ impl Upstream {
     pub async fn call(&self, delivery: Delivery) -> Result<AppAnswer, Failure> {
         // Waits for its turn when the app has all the connections it may have; the caller's deadline bounds that.
         let _turn = self.pool.turn().await;
+        self.probe(delivery).await
+    }
+
+    /// The same without waiting for a turn: the probe of an open circuit is one connection more than the app may have,
+    /// because those may all be taken by calls that hang.
+    ///
+    /// # Errors
+    /// Why there is no complete answer.
+    pub async fn probe(&self, delivery: Delivery) -> Result<AppAnswer, Failure> {
         if let Some(mut reused) = self.pool.take_idle() {
             match reused.exchange(&self.request(&delivery)).await {
                 Ok(answer) => return Ok(self.settle(reused, answer)),

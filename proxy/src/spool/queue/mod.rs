@@ -251,6 +251,11 @@ impl Queue {
         self.entries.len()
     }
 
+    /// Whether there is nothing in it or on its way into it.
+    pub fn is_idle(&self) -> bool {
+        self.is_empty() && self.order.is_idle()
+    }
+
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0

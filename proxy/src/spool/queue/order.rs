@@ -70,6 +70,11 @@ impl Order {
         busy.announced.first().is_none_or(|first| *first > ticket).then_some(id)
     }
 
+    /// No call and no write is on its way.
+    pub(super) fn is_idle(&self) -> bool {
+        self.busy.is_empty()
+    }
+
     pub(super) fn holds(&self, user: u64) -> bool {
         self.busy.get(&user).is_some_and(|busy| !busy.announced.is_empty())
             || self.head(user).is_some()

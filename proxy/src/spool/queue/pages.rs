@@ -47,6 +47,10 @@ impl<K: Ord + Copy, V> Pages<K, V> {
         within.or_else(|| self.pages.range(key..).next()?.1.first())
     }
 
+    pub(super) fn iter(&self) -> impl Iterator<Item = &(K, V)> {
+        self.pages.values().flatten()
+    }
+
     pub(super) fn first(&self) -> Option<&(K, V)> {
         self.pages.first_key_value()?.1.first()
     }

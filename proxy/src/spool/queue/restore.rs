@@ -45,6 +45,11 @@ impl Restore {
         self.entries.insert(id, entry);
     }
 
+    /// The entries so far.
+    pub fn iter(&self) -> impl Iterator<Item = Pending> {
+        self.entries.iter().map(|(id, entry)| entry.pending(*id))
+    }
+
     /// All of them are there.
     pub fn finish(self, terms: Terms) -> Queue {
         let Restore { now, entries, bytes, mut held, loose: mut turns, mut later } = self;

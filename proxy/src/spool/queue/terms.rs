@@ -3,7 +3,7 @@
 use crate::limits;
 
 /// `[spool]` of the configuration.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Terms {
     /// The first pause.
     pub retry_min_ms: u64,

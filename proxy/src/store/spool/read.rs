@@ -23,7 +23,7 @@ pub struct Filter {
 }
 
 /// Contents, each with the id of its entry.
-pub type Contents = Vec<(u64, Result<Content, Unreadable>)>;
+pub type Contents = Vec<(Entry, Result<Content, Unreadable>)>;
 
 /// An entry with all that is known of it.
 #[derive(Debug)]
@@ -62,17 +62,27 @@ impl Store {
     /// # Errors
     /// When the file cannot be read. Where it is damaged, only the contents there are.
     pub fn spool_contents(&self, ids: &[u64]) -> Result<Contents, StoreError> {
+        let sql = concat!("SELECT ", columns!(), " FROM entry WHERE id = ?1");
         self.read(|database| {
-            let mut appid = database.prepare_cached("SELECT appid FROM entry WHERE id = ?1")?;
+            let mut query = database.prepare_cached(sql)?;
             let mut contents = Vec::with_capacity(ids.len());
             for id in ids {
-                let found = appid.query_row([row_id(*id)], |row| row.get::<_, Arc<str>>(0));
-                if let Some(appid) = found.optional()? {
-                    contents.push((*id, content(database, &self.0.keys, *id, &appid)?));
+                if let Some(entry) = query.query_row([row_id(*id)], row::entry).optional()? {
+                    let content = content(database, &self.0.keys, *id, &entry.appid)?;
+                    contents.push((entry, content));
                 }
             }
             Ok(contents)
         })
+    }
+
+    /// Whether an account has entries with a higher id than `id` that are no dead letters. Looks at all that are higher.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn spooled_since(&self, id: u64, appid: &str) -> Result<bool, StoreError> {
+        let sql = "SELECT 1 FROM entry WHERE id > ?1 AND appid = ?2 AND +state < 2 LIMIT 1";
+        self.read(|database| database.prepare_cached(sql)?.exists((row_id(id), appid)))
     }
 
     /// A page of the list, in the order of ids. The contents have no body.

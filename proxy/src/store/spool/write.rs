@@ -57,13 +57,19 @@ impl Store {
         id: Option<u64>,
         reply: NewEntry,
         content: Content,
+        failed: Option<Failed>,
     ) -> Result<u64, StoreError> {
         let (keys, new) = (self.0.keys.clone(), New::of(reply, &content));
+        let failed = failed.map(|failed| failed.encode());
         self.write_sized(new.record.len(), move |batch| {
             if let Some(id) = id {
                 delete(batch, row_id(id))?;
             }
-            new.add(batch, &keys).map(i64::cast_unsigned)
+            let id = new.add(batch, &keys)?;
+            if let Some(failed) = &failed {
+                seal::put::<Failed>(batch, &keys, id, &new.entry.appid, failed)?;
+            }
+            Ok(id.cast_unsigned())
         })
         .await
     }
