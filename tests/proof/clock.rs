@@ -64,9 +64,9 @@ fn library() -> PathBuf {
 /// The app, which fails, is called again and again, but not more often than it is to be.
 fn is_redelivered(ill: &Ill, edge: &Edge, when: &str) {
     let (before, begun) = (ill.app.calls(), Instant::now());
-    eventually(PATIENCE, &format!("redelivery goes on {when}"), || ill.app.calls() >= before + 4);
+    eventually(PATIENCE, &format!("redelivery goes on {when}"), || ill.app.calls() >= before + 2);
     let (calls, seconds) = (ill.app.calls() - before, begun.elapsed().as_secs_f64());
-    assert!((calls as f64) < 4.0 + 10.0 * seconds, "{calls} calls in {seconds} s {when}");
+    assert!((calls as f64) < 2.0 + 10.0 * seconds, "{calls} calls in {seconds} s {when}");
     assert!(spool::pending(edge, None) > 0, "nothing is given up {when}");
 }
 
@@ -81,7 +81,7 @@ fn an_hour_forth_and_back_neither_stops_redelivery_nor_makes_it_a_storm() {
     let retry = "[spool]\nretry_min_ms = 300\nretry_max_ms = 1000\n";
     // Half the jump: nothing is given up that has not waited so long.
     let mut edge = builder.clone().more(&format!("{retry}give_up_after_s = 1800")).start();
-    for jump_s in [0, HOUR_S, 0, -HOUR_S, HOUR_S, 0] {
+    for jump_s in [HOUR_S, -HOUR_S, 0] {
         clock.jump(jump_s);
         assert_eq!(ill.deliver(&edge.wechat(), 0).verdict, Verdict::Acknowledged);
         eventually(PATIENCE, "the edge's clock has jumped", || {

@@ -14,7 +14,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sched::{CloneFlags, unshare};
 use wxedge_tests::app::{Answer, App};
@@ -30,6 +30,8 @@ use crate::PROGRAM;
 
 const CUTS: usize = 100;
 const USERS: usize = 24;
+/// The mean time between an answer and a user's next message: what waits has to be looked at after each cut.
+const PACE: Duration = Duration::from_millis(250);
 /// The longest time between two cuts, besides what it takes to look at one.
 const PAUSE: Duration = Duration::from_secs(1);
 /// How long a start with all that waits may take to deliver it.
@@ -46,14 +48,13 @@ fn what_was_acknowledged_survives_a_power_cut() {
 #[test]
 fn a_disk_that_skips_syncs_loses_some() {
     let disk = Disk::new();
-    disk.skip_syncs_of_the_log();
     let (cuts, owed, lost) = cut_again_and_again(Some(&disk));
     println!("control: cuts {cuts}, acknowledged and waiting then {owed}, lost {lost}");
     assert!(disk.hits() > 0, "it asked the disk");
     assert!(lost > 0, "the proof does not notice a loss");
 }
 
-/// Runs the edge with its store on `disk` and cuts its power; until something is lost, or often enough. Says how often,
+/// Runs the edge, on `disk` with one that skips syncs once the edge has started, and cuts the power; until something is lost, or often enough. Says how often,
 /// how many messages the edge answered for at those moments, all together, and how many of them were lost.
 fn cut_again_and_again(disk: Option<&Disk>) -> (usize, usize, usize) {
     let seed = seed::seed();
@@ -64,7 +65,10 @@ fn cut_again_and_again(disk: Option<&Disk>) -> (usize, usize, usize) {
     let builder = app.edge(PROGRAM).store(&power.store());
     let builder = disk.map_or(builder.clone(), |disk| disk.under(builder));
     let edge = builder.start();
-    let users = Users::start(&edge.wechat(), &journal, 0..USERS, Duration::from_millis(60));
+    if let Some(disk) = disk {
+        disk.skip_syncs_of_the_log();
+    }
+    let users = Users::start(&edge.wechat(), &journal, 0..USERS, PACE);
 
     let mut source = seed::source(seed, u64::MAX - 1);
     let (mut cuts, mut owed, mut lost) = (0, 0, 0);
@@ -76,10 +80,12 @@ fn cut_again_and_again(disk: Option<&Disk>) -> (usize, usize, usize) {
         let waiting: HashSet<Key> = before.intersection(&journal.owed()).copied().collect();
         cuts += 1;
         owed += waiting.len();
+        let begun = Instant::now();
         let delivered = power.after_cut(|store| {
             // One that does not start or goes on for ever has lost everything.
             catch_unwind(AssertUnwindSafe(|| delivered_from(store, &journal)))
         });
+        println!("cut {cuts}: {} waiting, looked at in {:?}", waiting.len(), begun.elapsed());
         lost += delivered.map_or(waiting.len().max(1), |got| waiting.difference(&got).count());
     }
     users.stop();

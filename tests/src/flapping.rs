@@ -56,7 +56,6 @@ const SLOWEST: Duration = Duration::from_secs(3);
 #[derive(Debug)]
 pub struct Flapping {
     app: Arc<App>,
-    mood: Arc<Mutex<Mood>>,
     over: Arc<AtomicBool>,
     turning: Option<JoinHandle<()>>,
 }
@@ -73,7 +72,7 @@ impl Flapping {
             move |request| answer(&journal, read(&mood), request)
         });
         let turning = {
-            let (app, mood, over) = (app.clone(), mood.clone(), over.clone());
+            let (app, over) = (app.clone(), over.clone());
             let mut source = seed::source(journal.seed(), u64::MAX);
             thread(move || {
                 while !over.load(Ordering::SeqCst) {
@@ -87,7 +86,7 @@ impl Flapping {
                 turn_to(&app, &mood, Mood::Well);
             })
         };
-        Flapping { app, mood, over, turning: Some(turning) }
+        Flapping { app, over, turning: Some(turning) }
     }
 
     /// An edge before it that waits as short as it can, so that much happens in little time.
