@@ -67,6 +67,8 @@ pub struct Edge {
     budget_day: AtomicI64,
     /// When draining must have ended, once it has begun.
     drain_ends: SetOnce<Instant>,
+    /// How long draining may take.
+    grace: Duration,
 }
 
 /// Why an edge cannot be opened.
@@ -204,6 +206,7 @@ impl Edge {
         let key = |error| OpenError::Key(dir.display().to_string(), error);
         let openid = OpenidKey::open(dir).map_err(key)?;
         let edge_tokens = EdgeTokens::new(key_file::open(dir, "edge_token.key").map_err(key)?);
+        let grace = config.runtime.grace;
         let metrics = Metrics::register(registry)?;
         let events: Arc<Events> = Arc::default();
         let spool = Spool::open(store.clone(), events.clone(), &metrics)?;
@@ -222,6 +225,7 @@ impl Edge {
             quotas: Arc::new(Semaphore::new(1)),
             budget_day: AtomicI64::new(i64::MIN),
             drain_ends: SetOnce::new(),
+            grace,
         })
     }
 

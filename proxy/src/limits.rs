@@ -263,6 +263,8 @@ pub const REPLACED_ENTRIES: usize = 256;
 
 // --- restart and upgrade ---------------------------------------------------------------------------------------
 
+/// How long before the end of draining whatever still waits is answered.
+pub const DRAIN_ANSWER: Duration = Duration::from_millis(500);
 /// How often draining looks whether it is done.
 pub const DRAIN_POLL: Duration = Duration::from_millis(20);
 /// How long a kept connection still takes a request when the edge drains. Who uses it often has asked by then and was

@@ -1,7 +1,8 @@
-//! The admin listener: health, metrics, status, events. Loopback, or a key.
+//! The admin listener: health, metrics, status, events, the spool. Loopback, or a key.
 
 mod actions;
 mod events;
+mod spool;
 mod status;
 
 use crate::account::Account;
@@ -14,6 +15,7 @@ use crate::limits;
 use http::{Method, header};
 use pingora::protocols::http::ServerSession;
 use serde_json::{Value, json};
+use spool::Spool;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -38,6 +40,7 @@ enum Endpoint<'a> {
     Metrics,
     Status,
     Events,
+    Spool(Spool<'a>),
     /// For the account of this name.
     Account(&'a str, ForAccount),
 }
@@ -61,6 +64,7 @@ impl<'a> Endpoint<'a> {
             ["metrics"] => Some(Endpoint::Metrics),
             ["v1", "status"] => Some(Endpoint::Status),
             ["v1", "events"] => Some(Endpoint::Events),
+            ["v1", "spool", what @ ..] => Spool::find(what).map(Endpoint::Spool),
             ["v1", "accounts", name, what @ ..] => {
                 let what = match what {
                     ["verification"] => ForAccount::Verification,
@@ -76,12 +80,18 @@ impl<'a> Endpoint<'a> {
         }
     }
 
-    fn method(&self) -> Method {
+    /// As the `allow` header has them.
+    fn methods(&self) -> &'static str {
         use ForAccount::{CallbackCheck, ClearQuota, TokenRefresh};
         match self {
-            Endpoint::Account(_, TokenRefresh | CallbackCheck | ClearQuota) => Method::POST,
-            _ => Method::GET,
+            Endpoint::Account(_, TokenRefresh | CallbackCheck | ClearQuota) => "POST",
+            Endpoint::Spool(what) => what.methods(),
+            _ => "GET",
         }
+    }
+
+    fn takes(&self, method: &Method) -> bool {
+        self.methods().split(", ").any(|taken| taken == method.as_str())
     }
 }
 
@@ -136,6 +146,12 @@ impl Admin {
                 Some(account) => self.answer_for(&account, what, session).await,
                 None => object(404, &json!({"error": "no such account"})),
             },
+            Endpoint::Spool(what) => {
+                let head = session.req_header();
+                let query = head.uri.query().unwrap_or_default().to_owned();
+                let method = head.method.clone();
+                self.spool(what, &method, &query).await
+            }
             Endpoint::Events => {
                 // The reader left; that is how streams end.
                 let _left = self.stream(session).await;
@@ -196,8 +212,8 @@ impl App for Admin {
         let response = match (refusal, endpoint) {
             (Some(refusal), _) => refusal,
             (None, None) => object(404, &json!({"error": "no such endpoint"})),
-            (None, Some(endpoint)) if session.req_header().method != endpoint.method() => {
-                let only = if endpoint.method() == Method::GET { "GET" } else { "POST" };
+            (None, Some(endpoint)) if !endpoint.takes(&session.req_header().method) => {
+                let only = endpoint.methods();
                 allow = Some((header::ALLOW, only));
                 object(405, &json!({"error": format!("only {only}")}))
             }

@@ -61,7 +61,7 @@ impl Delivery<'_> {
             biased;
             result = &mut call.answer => result,
             // Not Pingora's cheaper timer: that one can miss a moment that is nearly here.
-            () = sleep_until(deadline.into()) => {
+            () = self.must_answer(deadline) => {
                 record.app_answered();
                 record.notes().reason = Failure::Timeout.reason();
                 return Box::pin(self.late(session, call, claimed, place)).await;
@@ -110,7 +110,7 @@ impl Delivery<'_> {
                     if flight.take() { landing.response } else { self.subject.acknowledge() };
                 (Outcome::Joined, response)
             })),
-            () = sleep_until(self.deadline().into()) => {}
+            () = self.must_answer(self.deadline()) => {}
             () = gone(session) => return Err(Rejection::new(Outcome::ClientGone, "waiting")),
         }
         let last = nth >= limits::DELIVERIES
@@ -205,6 +205,14 @@ impl Delivery<'_> {
             Ok(landing) if flight.take() => Ok((landing.outcome, landing.response)),
             Ok(landing) => Ok((landing.outcome, self.subject.acknowledge())),
             Err(reason) => Err(Rejection::new(Outcome::Unavailable, reason)),
+        }
+    }
+
+    /// Waits for the deadline, or until the edge ends too soon to wait for it.
+    async fn must_answer(&self, deadline: Instant) {
+        tokio::select! {
+            () = sleep_until(deadline.into()) => {}
+            () = self.subject.edge.last_call() => {}
         }
     }
 

@@ -113,7 +113,8 @@ impl Signals {
         let busy = || {
             let calls = self.edge.accounts().iter().any(|account| account.in_flight.all() > 0);
             let open = |listener| self.edge.metrics.connections(listener).get() > 0;
-            calls || open("callback") || open("api")
+            let redelivers = self.edge.accounts().iter().any(|account| account.spool.is_running());
+            calls || redelivers || open("callback") || open("api")
         };
         let late = || self.edge.drain_ends().is_some_and(|ends| ends <= Instant::now());
         while busy() {

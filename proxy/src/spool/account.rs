@@ -58,7 +58,8 @@ struct State {
     unsure: Vec<u64>,
 }
 
-/// An entry that somebody has in hand: nobody else tries it until it is told how that ended.
+/// An entry that somebody has in hand: nobody else tries it until it is told how that ended. A callback that is dropped
+/// untold, as after a panic, is tried again; a reply is not, because WeChat may have it.
 #[derive(Debug)]
 pub struct Leased {
     /// Its row.
@@ -69,6 +70,36 @@ pub struct Leased {
     pub attempt: u32,
     /// It is the probe of an open circuit.
     pub probe: bool,
+    /// Who has to be told; nobody any more once that is done.
+    spool: Option<Arc<AccountSpool>>,
+}
+
+impl Leased {
+    /// It was told how that ended.
+    fn told(mut self) {
+        self.spool = None;
+    }
+}
+
+impl Drop for Leased {
+    fn drop(&mut self) {
+        if let Some(spool) = self.spool.take()
+            && self.kind == EntryKind::Callback
+        {
+            spool.state().queue(self.kind).release(self.id);
+            spool.changed.notify_one();
+        }
+    }
+}
+
+/// The right to redeliver; dropping it gives it back.
+#[derive(Debug)]
+pub(super) struct Running(pub(super) Arc<AccountSpool>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.running.store(false, Ordering::Release);
+    }
 }
 
 /// What there is to do.
@@ -140,6 +171,7 @@ impl AccountSpool {
     /// written itself are known already.
     pub(super) fn restore(&self, left: Left) {
         let mut state = self.state();
+        let known = state.callbacks.len();
         let State { callbacks, replies, terms, unsure, .. } = &mut *state;
         let mut added = 0;
         for (queue, entries) in [(callbacks, left.callbacks), (replies, left.replies)] {
@@ -152,7 +184,7 @@ impl AccountSpool {
             added += queue.bytes() - own;
         }
         unsure.extend(left.sending);
-        self.waiting.store(state.callbacks.len(), Ordering::Release);
+        self.waiting.fetch_add(state.callbacks.len() - known, Ordering::AcqRel);
         drop(state);
         self.ground.quota.restore(&self.appid, added + left.dead_bytes);
         self.dead.fetch_add(left.dead, Ordering::Relaxed);
@@ -302,7 +334,11 @@ impl AccountSpool {
     ///
     /// # Errors
     /// When it may not be on disk.
-    pub async fn keep(&self, kept: &Kept, fallen: Option<&Fallen>) -> Result<(), Refused> {
+    pub async fn keep(
+        self: &Arc<Self>,
+        kept: &Kept,
+        fallen: Option<&Fallen>,
+    ) -> Result<(), Refused> {
         let Some(fallen) = fallen else {
             let leased = self.add(kept, EntryKind::Callback, 0, None).await?;
             self.put_back(vec![leased]);
@@ -314,7 +350,8 @@ impl AccountSpool {
             Fate::Redeliver { at_most, .. } => {
                 let leased = self.add(kept, EntryKind::Callback, 1, Some(failed)).await?;
                 // The row says already what this decides.
-                let _due = self.setback(&leased, fallen, at_most);
+                let retried = self.setback(leased, self.app_setback(fallen, at_most));
+                debug_assert!(retried.is_ok(), "a first call is never the last");
                 Ok(())
             }
         }
@@ -324,12 +361,12 @@ impl AccountSpool {
     ///
     /// # Errors
     /// When it may not be on disk.
-    pub async fn lease(&self, kept: &Kept) -> Result<Leased, Refused> {
+    pub async fn lease(self: &Arc<Self>, kept: &Kept) -> Result<Leased, Refused> {
         self.add(kept, EntryKind::Callback, 1, None).await
     }
 
     async fn add(
-        &self,
+        self: &Arc<Self>,
         kept: &Kept,
         kind: EntryKind,
         attempts: u32,
@@ -426,6 +463,7 @@ impl AccountSpool {
             self.left(leased.kind, Some(pending.bytes));
             self.tell("delivered", leased.id, "");
         }
+        leased.told();
         self.changed.notify_one();
     }
 
@@ -454,17 +492,10 @@ impl AccountSpool {
                 self.bury(leased, failed(fallen)).await;
                 true
             }
-            Fate::Redeliver { at_most, .. } => match self.setback(&leased, fallen, at_most) {
-                Some(Verdict::GiveUp) => {
-                    self.bury(leased, failed(fallen)).await;
-                    true
-                }
-                Some(Verdict::Retry { due, attempts, failures }) => {
-                    self.retry(leased.id, due, attempts, failures, failed(fallen)).await;
-                    false
-                }
-                None => false,
-            },
+            Fate::Redeliver { at_most, .. } => {
+                let setback = self.app_setback(fallen, at_most);
+                self.try_again(leased, setback, failed(fallen)).await
+            }
         }
     }
 
@@ -477,39 +508,50 @@ impl AccountSpool {
     ) -> bool {
         let setback =
             Setback { retry_after_ms: pause.map(millis), at_most_ms: None, counts: false };
-        let now = self.ground.now_ms();
-        let verdict = self.state().replies.failed(leased.id, now, setback, rand::random());
-        match verdict {
-            Some(Verdict::GiveUp) => {
-                self.bury(leased, failed).await;
-                true
-            }
-            Some(Verdict::Retry { due, attempts, failures }) => {
-                self.retry(leased.id, due, attempts, failures, failed).await;
-                false
-            }
-            None => false,
-        }
+        self.try_again(leased, setback, failed).await
     }
 
-    fn setback(
-        &self,
-        leased: &Leased,
-        fallen: &Fallen,
-        at_most: Option<Duration>,
-    ) -> Option<Verdict> {
+    fn app_setback(&self, fallen: &Fallen, at_most: Option<Duration>) -> Setback {
         let retry_after = fallen.answer.as_ref().and_then(|answer| answer.retry_after);
-        let setback = Setback {
+        Setback {
             retry_after_ms: retry_after.map(millis),
             at_most_ms: at_most.map(millis),
             counts: true,
-        };
+        }
+    }
+
+    /// Decides when an entry is tried again; it is not in hand any more then.
+    ///
+    /// # Errors
+    /// Gives the entry back that has been tried for long enough.
+    fn setback(&self, leased: Leased, setback: Setback) -> Result<Option<Verdict>, Leased> {
         let now = self.ground.now_ms();
         let mut state = self.state();
         self.count_successes(&mut state, now);
-        let verdict = state.callbacks.failed(leased.id, now, setback, rand::random());
+        let verdict = state.queue(leased.kind).failed(leased.id, now, setback, rand::random());
+        drop(state);
+        if verdict == Some(Verdict::GiveUp) {
+            return Err(leased);
+        }
+        leased.told();
         self.changed.notify_one();
-        verdict
+        Ok(verdict)
+    }
+
+    /// Says whether the entry has become a dead letter instead.
+    async fn try_again(&self, leased: Leased, setback: Setback, failed: Failed) -> bool {
+        let id = leased.id;
+        match self.setback(leased, setback) {
+            Ok(Some(Verdict::Retry { due, attempts, failures })) => {
+                self.retry(id, due, attempts, failures, failed).await;
+                false
+            }
+            Ok(_gone) => false,
+            Err(leased) => {
+                self.bury(leased, failed).await;
+                true
+            }
+        }
     }
 
     /// Writes down when an entry is tried again. In memory it is decided already; a store that cannot write it has a row
@@ -518,7 +560,6 @@ impl AccountSpool {
         let wait = due.saturating_sub(self.ground.now_ms());
         let due_ms = unix_now_s().saturating_mul(1_000).saturating_add_unsigned(wait);
         let reason = failed.reason.clone();
-        self.changed.notify_one();
         match self.ground.store.spool_failed(id, attempts, failures, due_ms, failed).await {
             Ok(()) => self.tell("retry", id, &reason),
             Err(error) => log::warn!("{}: a retry was not written down: {error}", self.name.load()),
@@ -528,7 +569,7 @@ impl AccountSpool {
     /// Makes an entry in hand a dead letter. Returns when its row says so; a store that cannot write it keeps it in hand.
     pub async fn bury(&self, leased: Leased, failed: Failed) {
         let reason = failed.reason.clone();
-        let Leased { id, attempt, .. } = leased;
+        let (id, attempt) = (leased.id, leased.attempt);
         let store = &self.ground.store;
         while let Err(error) = store.spool_dead(id, attempt, unix_now_s(), failed.clone()).await {
             if error == StoreError::Closed {
@@ -542,16 +583,16 @@ impl AccountSpool {
             self.dead.fetch_add(1, Ordering::Relaxed);
             self.tell("dead", id, &reason);
         }
+        leased.told();
         self.changed.notify_one();
     }
 
     /// What was in hand was not tried.
     pub(super) fn put_back(&self, leased: Vec<Leased>) {
-        let mut state = self.state();
-        for Leased { id, kind, .. } in leased {
-            state.queue(kind).release(id);
+        for leased in leased {
+            self.state().queue(leased.kind).release(leased.id);
+            leased.told();
         }
-        drop(state);
         self.changed.notify_one();
     }
 
@@ -559,7 +600,11 @@ impl AccountSpool {
 
     /// The app has taken a message and said something to it that goes out as a reply: both are written at once. Gives the
     /// reply to send; nothing when earlier ones of the user go first, or when it could not be written.
-    pub async fn taken_with_reply(&self, of: Option<Leased>, reply: &Kept) -> Option<Leased> {
+    pub async fn taken_with_reply(
+        self: &Arc<Self>,
+        of: Option<Leased>,
+        reply: &Kept,
+    ) -> Option<Leased> {
         let writing = match Writing::begin(self, reply, EntryKind::Reply) {
             Ok(writing) => writing,
             Err(refused) => {
@@ -629,7 +674,7 @@ impl AccountSpool {
     // --- redelivery ---
 
     /// What is to be tried now.
-    pub(super) fn next(&self) -> Next {
+    pub(super) fn next(self: &Arc<Self>) -> Next {
         let now = self.ground.now_ms();
         // What the app takes could not be forgotten, and would be delivered again.
         if !self.ground.store.is_writable() {
@@ -639,8 +684,15 @@ impl AccountSpool {
         self.count_successes(&mut state, now);
         let before = state.breaker.state();
         let mut leased = Vec::new();
-        let lease =
-            |kind, probe| move |Attempt { id, attempt }| Leased { id, kind, attempt, probe };
+        let lease = |kind, probe| {
+            move |Attempt { id, attempt }| Leased {
+                id,
+                kind,
+                attempt,
+                probe,
+                spool: Some(self.clone()),
+            }
+        };
         let callbacks_at = if before == Circuit::Closed {
             let free = limits::SPOOL_CHUNK;
             while leased.len() < free
@@ -757,14 +809,15 @@ impl AccountSpool {
         Some(unix_now_s().saturating_add_unsigned(wait))
     }
 
-    /// The task that redelivers begins; not when there is one.
-    pub(super) fn begin(&self) -> bool {
-        !self.running.swap(true, Ordering::AcqRel)
+    /// The right to redeliver, until it is dropped; not when somebody has it.
+    pub(super) fn begin(self: &Arc<Self>) -> Option<Running> {
+        let taken = self.running.swap(true, Ordering::AcqRel);
+        (!taken).then(|| Running(self.clone()))
     }
 
-    /// It has ended.
-    pub(super) fn end(&self) {
-        self.running.store(false, Ordering::Release);
+    /// Whether somebody redelivers.
+    pub fn is_running(&self) -> bool {
+        self.running.load(Ordering::Acquire)
     }
 
     fn tell(&self, action: &'static str, id: u64, reason: &str) {
@@ -788,7 +841,7 @@ impl State {
 /// An entry on its way to the disk: it has its room, and its user's later messages go behind it already. Dropped before it
 /// is done, all of that is given back.
 struct Writing<'a> {
-    spool: &'a AccountSpool,
+    spool: &'a Arc<AccountSpool>,
     kept: &'a Kept,
     kind: EntryKind,
     bytes: u64,
@@ -799,7 +852,7 @@ struct Writing<'a> {
 
 impl<'a> Writing<'a> {
     fn begin(
-        spool: &'a AccountSpool,
+        spool: &'a Arc<AccountSpool>,
         kept: &'a Kept,
         kind: EntryKind,
     ) -> Result<Writing<'a>, Refused> {
@@ -838,7 +891,7 @@ impl<'a> Writing<'a> {
             bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
         };
         spool.state().queue(kind).add(&pending, true, self.announced.take());
-        Leased { id, kind, attempt: attempts, probe: false }
+        Leased { id, kind, attempt: attempts, probe: false, spool: Some(spool.clone()) }
     }
 }
 

@@ -101,7 +101,9 @@ impl Spool {
     /// The process whose place this one takes has ended. Blocks.
     pub(super) fn take_over(&self) {
         match self.load() {
-            Ok(()) => log::info!("the spool is taken over"),
+            Ok(()) => {
+                log::info!("the process before this one has ended; the store is this one's alone")
+            }
             Err(error) => log::error!("what is in the spool cannot be read yet: {error}"),
         }
         self.loading.store(false, Ordering::Release);

@@ -190,6 +190,11 @@ impl Spool {
         new
     }
 
+    /// Whether an appid is that of an account, or was when something was put in.
+    pub fn has(&self, appid: &str) -> bool {
+        self.accounts.lock().unwrap_or_else(PoisonError::into_inner).contains_key(appid)
+    }
+
     /// What counts against `spool.max_bytes`.
     pub fn bytes(&self) -> u64 {
         self.ground.quota.bytes()
@@ -218,8 +223,10 @@ impl Spool {
             return;
         }
         for account in accounts {
-            if account.spool.begin() {
-                tokio::spawn(redeliver::run(edge.clone(), account.spool.clone()));
+            if !edge.draining()
+                && let Some(running) = account.spool.begin()
+            {
+                tokio::spawn(redeliver::run(edge.clone(), running));
             }
         }
         let now_s = unix_now_s();

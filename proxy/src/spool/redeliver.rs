@@ -1,7 +1,7 @@
 //! Redelivery: one task an account, which asks its spool what is to be tried, and tries it.
 
-use super::account::Leased;
-use super::{AccountSpool, Kept, late};
+use super::account::{Leased, Running};
+use super::{Kept, late};
 use crate::account::{Account, App};
 use crate::callback::judge::{self, Judged};
 use crate::callback::normalize::normalize;
@@ -19,7 +19,8 @@ use tokio::time::{sleep_until, timeout_at};
 use wxedge_wechat::message::Message;
 
 /// Redelivers until the edge drains or the account is no longer in the configuration.
-pub(super) async fn run(edge: Arc<Edge>, spool: Arc<AccountSpool>) {
+pub(super) async fn run(edge: Arc<Edge>, running: Running) {
+    let spool = &running.0;
     let mut calls = JoinSet::new();
     spool.bury_unsure().await;
     while !edge.draining()
@@ -40,7 +41,6 @@ pub(super) async fn run(edge: Arc<Edge>, spool: Arc<AccountSpool>) {
     }
     // What is on its way is seen through, as long as the process lives.
     while calls.join_next().await.is_some() {}
-    spool.end();
 }
 
 /// Reads what is to be tried, all at once, and tries each by itself.

@@ -11,7 +11,7 @@ const PATH: &str = "/cgi-bin/message/custom/send";
 
 /// What became of a message. A `reason` is one word of a closed list, a `detail` one sentence for an operator.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Sent {
+pub(super) enum Sent {
     /// WeChat took it.
     Sent,
     /// It was not sent, which is certain, and may be sent later.
@@ -50,7 +50,7 @@ pub enum Sent {
 /// egress proxy, TLS) proves that nothing was sent, and a connection that ends early was not just an old one that
 /// WeChat closed. Of the answers only WeChat's own is believed, HTTP 200 with a JSON object: a gateway's error page
 /// says nothing about what happened behind it.
-pub async fn send(credentials: &Credentials, message: &Map<String, Value>) -> Sent {
+pub(super) async fn send(credentials: &Credentials, message: &Map<String, Value>) -> Sent {
     let body = Some(Value::Object(message.clone()));
     let answer = credentials.ask_for_bytes(&Ask { path: PATH, body, repeatable: false }).await;
     match answer {

@@ -13,7 +13,8 @@ fn key(byte: u8) -> StoreKey {
 }
 
 fn open_with(folder: &Folder, byte: u8) -> Store {
-    Store::open(&dir(folder), Options { key: Some(key(byte)) }).expect("a store")
+    Store::open(&dir(folder), Options { key: Some(key(byte)), ..Options::default() })
+        .expect("a store")
 }
 
 #[tokio::test]
@@ -106,13 +107,18 @@ async fn a_key_comes_in_three_forms() {
     let bytes: Vec<u8> = (100..132).collect();
     let hex: String = bytes.iter().map(|byte| format!("{byte:02X}")).collect();
     let text = STANDARD.encode(&bytes);
-    let store = Store::open(&dir(&folder), Options { key: StoreKey::parse(&bytes).ok() }).unwrap();
+    let store = Store::open(
+        &dir(&folder),
+        Options { key: StoreKey::parse(&bytes).ok(), ..Options::default() },
+    )
+    .unwrap();
     let id = add(&store, "sealed").await;
     drop(store);
     for form in [hex.clone(), hex.to_lowercase() + "\n", text.clone(), format!(" {text}\r\n")] {
         let key = StoreKey::parse(form.as_bytes()).expect("a key");
         assert_eq!(format!("{key:?}"), "[redacted]");
-        let store = Store::open(&dir(&folder), Options { key: Some(key) }).unwrap();
+        let store =
+            Store::open(&dir(&folder), Options { key: Some(key), ..Options::default() }).unwrap();
         assert_eq!(body(&store, id).as_deref(), Ok("sealed"));
     }
     for none in

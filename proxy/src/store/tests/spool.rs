@@ -54,7 +54,7 @@ fn ids(entries: &[Entry]) -> Vec<u64> {
 /// The body of an entry's content.
 pub(super) fn body(store: &Store, id: u64) -> Result<String, Unreadable> {
     let [(found, content)] = store.spool_contents(&[id]).unwrap().try_into().expect("one content");
-    assert_eq!(found, id);
+    assert_eq!(found.id, id);
     Ok(String::from_utf8(content?.body).unwrap())
 }
 
@@ -92,6 +92,7 @@ async fn what_is_spooled_is_there_after_a_restart() {
     assert_eq!((two.received_s, two.due_ms, two.died_s), (-1, i64::MAX, Some(1_700_000_009)));
     assert_eq!((two.attempts, two.failures), (u32::MAX, 3));
     let contents = store.spool_contents(&[second, first, first + 1_000]).unwrap();
+    let contents: Vec<_> = contents.into_iter().map(|(entry, it)| (entry.id, it)).collect();
     assert!(contents == [(second, Ok(content(""))), (first, Ok(content("one")))]);
     let shown = store.spool_entry(second).unwrap().expect("an entry");
     assert!(shown.failed == Some(failed("status")) && shown.content == Ok(content("")));
@@ -131,12 +132,13 @@ async fn what_was_taken_is_gone_and_its_reply_is_there() {
     let store = open(&folder);
     let id = store.spool(new(), content("question"), Some(failed("timeout"))).await.unwrap();
     let reply = NewEntry { kind: EntryKind::Reply, ..new() };
-    let reply = store.spool_taken_with_reply(Some(id), reply, content("answer")).await.unwrap();
+    let reply =
+        store.spool_taken_with_reply(Some(id), reply, content("answer"), None).await.unwrap();
     assert_eq!(ids(&entries(&store)), [reply]);
     assert_eq!(body(&store, reply).as_deref(), Ok("answer"));
     assert!(store.spool_contents(&[id]).unwrap().is_empty());
     // Taken in time: there was no entry.
-    let second = store.spool_taken_with_reply(None, new(), content("two")).await.unwrap();
+    let second = store.spool_taken_with_reply(None, new(), content("two"), None).await.unwrap();
     for id in [reply, second, second] {
         store.spool_taken(id).await.unwrap();
     }
