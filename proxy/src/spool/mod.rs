@@ -132,8 +132,7 @@ impl Ground {
         let now = self.now_ms();
         let now_s = unix_now_s();
         let wait = entry.due_ms.saturating_sub(now_s.saturating_mul(1_000));
-        let wait =
-            u64::try_from(wait).unwrap_or(0).min(self.restored_wait.as_millis() as u64);
+        let wait = u64::try_from(wait).unwrap_or(0).min(self.restored_wait.as_millis() as u64);
         Pending {
             id: entry.id,
             user: entry.user,
