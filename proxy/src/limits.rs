@@ -192,7 +192,8 @@ pub const SPOOL_ANSWER_BYTES: usize = 1_024;
 /// Entries of one account that are on their way to the disk; more callbacks get 503. Well below [`STORE_QUEUE`], so that
 /// one account's storm leaves room for the others.
 pub const SPOOL_WRITES: usize = 4_096;
-/// The longest wait that an entry brings over a restart, whatever the clock says meanwhile.
+/// The longest wait that an entry brings over a restart, whatever the clock says meanwhile; `spool.retry_max_ms` when
+/// that is shorter.
 pub const SPOOL_RESTORED_WAIT: Duration = Duration::from_secs(600);
 /// How often the spool is looked at when nothing happens.
 pub const SPOOL_IDLE: Duration = Duration::from_secs(1);

@@ -60,6 +60,8 @@ struct Ground {
     write_seconds: prometheus::Histogram,
     /// The zero of the queues' clock.
     started: Instant,
+    /// The longest wait that an entry brings over a restart.
+    restored_wait: Duration,
     others: Arc<load::Others>,
 }
 
@@ -130,8 +132,7 @@ impl Ground {
         let now = self.now_ms();
         let now_s = unix_now_s();
         let wait = entry.due_ms.saturating_sub(now_s.saturating_mul(1_000));
-        let wait =
-            u64::try_from(wait).unwrap_or(0).min(limits::SPOOL_RESTORED_WAIT.as_millis() as u64);
+        let wait = u64::try_from(wait).unwrap_or(0).min(self.restored_wait.as_millis() as u64);
         Pending {
             id: entry.id,
             user: entry.user,
@@ -156,7 +157,12 @@ impl Spool {
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub fn open(store: Store, events: Arc<Events>, metrics: &Metrics) -> Result<Spool, StoreError> {
+    pub fn open(
+        store: Store,
+        config: &config::Spool,
+        events: Arc<Events>,
+        metrics: &Metrics,
+    ) -> Result<Spool, StoreError> {
         let others = Arc::new(load::Others::look(&store)?);
         let ground = Ground {
             store,
@@ -164,6 +170,7 @@ impl Spool {
             events,
             write_seconds: metrics.spool.write_seconds.clone(),
             started: Instant::now(),
+            restored_wait: config.retry_max.min(limits::SPOOL_RESTORED_WAIT),
             others,
         };
         let spool = Spool {
