@@ -5,7 +5,7 @@
 //! proves that it did not arrive; where nobody knows it becomes a dead letter, `maybe_sent`, for a person to decide.
 
 use super::Kept;
-use super::account::Leased;
+use super::lease::Leased;
 use super::reply::{self, Sent};
 use crate::account::Account;
 use crate::callback::unix_now_s;
