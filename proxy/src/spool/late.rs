@@ -94,8 +94,8 @@ async fn dispatch(
             }
         }
         match reply::send(credentials, message).await {
-            Sent::Sent => parcel.sent += 1,
-            Sent::NotSent { reason, detail, pause } => {
+            Sent::Taken => parcel.sent += 1,
+            Sent::Unsent { reason, detail, pause } => {
                 let dead = spool.reply_failed(leased, failed(reason, &detail), pause).await;
                 return metrics.late_reply(if dead {
                     LateReply::GaveUp
