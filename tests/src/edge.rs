@@ -120,6 +120,7 @@ pub struct Builder {
     listen: Vec<String>,
     runtime: Vec<String>,
     wechat: Vec<String>,
+    spool: Vec<String>,
     clients: Vec<(String, Vec<String>)>,
     more: Vec<String>,
     environment: Vec<(String, String)>,
@@ -139,6 +140,7 @@ impl Builder {
             listen: Vec::new(),
             runtime: Vec::new(),
             wechat: Vec::new(),
+            spool: Vec::new(),
             clients: vec![("crm".to_owned(), Vec::new())],
             more: Vec::new(),
             environment: Vec::new(),
@@ -221,6 +223,13 @@ impl Builder {
     #[must_use]
     pub fn wechat(mut self, line: &str) -> Builder {
         self.wechat.push(line.to_owned());
+        self
+    }
+
+    /// One more line under `[spool]`.
+    #[must_use]
+    pub fn spool(mut self, line: &str) -> Builder {
+        self.spool.push(line.to_owned());
         self
     }
 
@@ -309,6 +318,9 @@ impl Builder {
             text.push_str("api_base = [\"http://127.0.0.1:1\"]\n");
         }
         text.push_str(&lines(&self.wechat));
+        if !self.spool.is_empty() {
+            text.push_str(&format!("[spool]\n{}", lines(&self.spool)));
+        }
         for account in &self.accounts {
             account.render(&mut text).expect("text");
         }
@@ -473,8 +485,14 @@ impl Edge {
     #[track_caller]
     #[must_use]
     pub fn admin(&self, target: &str) -> Response {
+        self.operate("GET", target)
+    }
+
+    /// Tells the admin listener what to do, with the key.
+    #[track_caller]
+    pub fn operate(&self, method: &str, target: &str) -> Response {
         let key = format!("Bearer {}", canary::ADMIN_KEY);
-        http::send(self.admin, "GET", target, &[("authorization", &key)], b"")
+        http::send(self.admin, method, target, &[("authorization", &key)], b"")
     }
 
     /// Where apps ask.
