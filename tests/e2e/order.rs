@@ -115,6 +115,7 @@ fn a_message_that_only_fails_itself_lets_its_user_go_after_8_failures() {
     let poisoned = got.iter().filter(|text| *text == "poison").count();
     assert!(poisoned > 8, "{got:?}");
     assert_eq!(edge.status()["accounts"][0]["upstream"]["circuit"], "closed");
+    await_entries(&edge, 1, 0);
     send(&edge, &user, "free");
     assert!(texts_of(&app.requests(), &user).contains(&"free".to_owned()));
     edge.assert_count("wxedge_callbacks_total", &[("outcome", "fallback_order")], 1.0);

@@ -1,12 +1,14 @@
 //! What the spool does when there is too much: it says so, and one account's storm is not the others'.
 
+use std::sync::{Arc, Barrier};
+
 use wxedge_tests::app::{Answer, App, Gate};
 use wxedge_tests::edge::Account;
-use wxedge_tests::message::Message;
+use wxedge_tests::message::{Message, openid};
 use wxedge_tests::thread;
 use wxedge_tests::wechat::Mode;
 
-use crate::spool::{acknowledged, await_entries, quick, slow};
+use crate::spool::{acknowledged, await_entries, quick};
 
 const MIB: f64 = 1_048_576.0;
 
@@ -51,43 +53,56 @@ fn when_it_is_full_wechat_keeps_the_message_and_other_accounts_have_room() {
 }
 
 #[test]
-fn an_overload_is_written_down_and_costs_no_memory() {
+fn what_waits_is_on_disk_and_not_in_memory() {
     const MESSAGES: usize = 300;
     const BYTES: usize = 200_000;
     let gate = Gate::closed();
-    let app = App::answering(Answer::taken().behind(&gate));
-    let edge = slow(&app)
-        .mode(Mode::Plain)
-        .line("max_in_flight = 2")
-        .upstream("deadline_ms = 4300")
-        .start();
-    let senders: Vec<_> = (0..2)
-        .map(|_| {
-            let wechat = edge.wechat();
-            thread(move || wechat.deliver(&Message::text("first")).status())
-        })
-        .collect();
-    app.await_calls(2);
+    let app = App::start();
+    app.script([Answer::taken().behind(&gate)]);
+    let edge = quick(&app).mode(Mode::Plain).start();
+    let user = openid();
+    acknowledged(&edge, &Message::text("first").from(&user));
     let before = edge.resident_bytes();
     let large = "x".repeat(BYTES);
-    // All the while the two are in flight, or have been acknowledged and go on.
-    let mut overload = 0;
-    while overload < MESSAGES {
-        acknowledged(&edge, &Message::text(&large));
-        overload += 1;
+    for _ in 0..MESSAGES {
+        acknowledged(&edge, &Message::text(&large).from(&user));
     }
+    edge.assert_outcomes(&[("fallback_deadline", 1), ("fallback_order", MESSAGES as u64)]);
+    assert!(edge.count("wxedge_spool_bytes", &[]) >= (MESSAGES * BYTES) as f64);
     let grown = edge.resident_bytes().saturating_sub(before);
     assert!(grown < (MESSAGES * BYTES / 2) as u64, "{grown} bytes for {MESSAGES} messages");
-    assert!(edge.count("wxedge_callbacks_total", &[("outcome", "fallback_overload")]) > 0.0);
-    assert!(edge.count("wxedge_spool_bytes", &[]) >= (MESSAGES * BYTES) as f64);
     gate.open();
+    await_entries(&edge, 0, 0);
+    let grown = edge.resident_bytes().saturating_sub(before);
+    assert!(grown < (MESSAGES * BYTES / 2) as u64, "{grown} bytes to deliver them");
+    assert_eq!(app.calls(), MESSAGES + 1);
+}
+
+#[test]
+fn a_storm_beyond_max_in_flight_is_acknowledged_and_delivered_whole() {
+    const STORM: usize = 100;
+    let gate = Gate::closed();
+    let app = App::answering(Answer::taken().behind(&gate));
+    let edge = quick(&app).line("max_in_flight = 4").start();
+    let start = Arc::new(Barrier::new(STORM));
+    let senders: Vec<_> = (0..STORM)
+        .map(|_| {
+            let (wechat, start) = (edge.wechat(), start.clone());
+            thread(move || {
+                start.wait();
+                wechat.deliver(&Message::text("hi"))
+            })
+        })
+        .collect();
     for sender in senders {
-        assert_eq!(sender.join().unwrap(), 200);
+        assert_eq!(sender.join().unwrap().body(), b"success");
     }
+    assert!(edge.count("wxedge_callbacks_total", &[("outcome", "fallback_overload")]) > 0.0);
+    gate.open();
     await_entries(&edge, 0, 0);
     let mut ids: Vec<_> =
         app.requests().iter().map(|call| call.header("ce-id").unwrap().to_owned()).collect();
     ids.sort();
     ids.dedup();
-    assert_eq!(ids.len(), MESSAGES + 2);
+    assert_eq!(ids.len(), STORM);
 }

@@ -88,9 +88,11 @@ impl Account {
         self
     }
 
-    /// With one more line under `[accounts.<name>.upstream]`.
+    /// With one more line under `[accounts.<name>.upstream]`, in the place of one with the same key.
     #[must_use]
     pub fn upstream(mut self, line: &str) -> Account {
+        let key = |line: &str| line.split('=').next().map(|key| key.trim().to_owned());
+        self.upstream.retain(|other| key(other) != key(line));
         self.upstream.push(line.to_owned());
         self
     }

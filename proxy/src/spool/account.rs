@@ -19,7 +19,7 @@ use crate::store::spool::{
 use crate::upstream::{Failure, Fate};
 use arc_swap::ArcSwap;
 use serde_json::json;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -56,6 +56,9 @@ struct State {
     terms: Terms,
     /// Replies that were on their way when the process that sent them ended.
     unsure: Vec<u64>,
+    /// Dead letters that count although another process still has the store; the rest of them is counted when that one
+    /// has ended. Bounded by `spool.max_bytes`.
+    counted: HashSet<u64>,
 }
 
 /// An entry that somebody has in hand: nobody else tries it until it is told how that ended. A callback that is dropped
@@ -117,14 +120,19 @@ pub(super) struct Left {
     pub(super) replies: Restore,
     /// Replies that were on their way.
     pub(super) sending: Vec<u64>,
-    pub(super) dead: u64,
-    pub(super) dead_bytes: u64,
+    dead: u64,
+    dead_bytes: u64,
+    /// Dead letters that this process has counted.
+    counted: HashSet<u64>,
 }
 
 impl Left {
-    pub(super) fn new(now: u64) -> Left {
-        let (callbacks, replies) = (Restore::new(now), Restore::new(now));
-        Left { callbacks, replies, sending: Vec::new(), dead: 0, dead_bytes: 0 }
+    /// A dead letter.
+    pub(super) fn dead(&mut self, entry: &Entry) {
+        if !self.counted.contains(&entry.id) {
+            self.dead += 1;
+            self.dead_bytes += entry.bytes;
+        }
     }
 }
 
@@ -151,6 +159,7 @@ impl AccountSpool {
             breaker: Breaker::default(),
             terms,
             unsure: Vec::new(),
+            counted: HashSet::new(),
         };
         AccountSpool {
             appid: appid.clone(),
@@ -189,6 +198,19 @@ impl AccountSpool {
         self.ground.quota.restore(&self.appid, added + left.dead_bytes);
         self.dead.fetch_add(left.dead, Ordering::Relaxed);
         self.changed.notify_one();
+    }
+
+    /// What another process has left, before it is read.
+    pub(super) fn nothing_left(&self) -> Left {
+        let restore = || Restore::new(self.ground.now_ms());
+        Left {
+            callbacks: restore(),
+            replies: restore(),
+            sending: Vec::new(),
+            dead: 0,
+            dead_bytes: 0,
+            counted: self.state().counted.clone(),
+        }
     }
 
     /// Whether a reply is this process's own.
@@ -275,17 +297,19 @@ impl AccountSpool {
 
     /// The app failed, or did not answer by the deadline.
     pub fn app_failed(&self, failure: &Failure) {
-        if !matches!(failure.fate(), Fate::Redeliver { counts: true, .. }) {
+        let counts = matches!(failure.fate(), Fate::Redeliver { counts: true, .. });
+        // Of a probe every end counts, or the next one would wait as if it were lost.
+        if !counts && !self.open.load(Ordering::Acquire) {
             return;
         }
         let now = self.ground.now_ms();
         let mut state = self.state();
         self.count_successes(&mut state, now);
         let before = state.breaker.state();
-        if before == Circuit::Closed {
-            state.breaker.failed(now);
-        } else {
+        if before != Circuit::Closed {
             state.breaker.probe_ended(false);
+        } else if counts {
+            state.breaker.failed(now);
         }
         self.tell_circuit(before, &state);
     }
@@ -419,15 +443,16 @@ impl AccountSpool {
         let entry = self.entry(kept, kind, EntryState::Dead, 1);
         let content = kept.content.clone();
         let written = match of {
-            None => self.ground.store.spool(entry, content, Some(failed)).await,
+            None => self.timed(self.ground.store.spool(entry, content, Some(failed))).await,
             Some(of) => {
-                let of = Some(of.id);
-                self.ground.store.spool_taken_with_reply(of, entry, content, Some(failed)).await
+                let (of, failed) = (Some(of.id), Some(failed));
+                let store = &self.ground.store;
+                self.timed(store.spool_taken_with_reply(of, entry, content, failed)).await
             }
         };
         match written {
             Ok(id) => {
-                self.dead.fetch_add(1, Ordering::Relaxed);
+                self.count_dead(id);
                 self.tell("dead", id, &reason);
                 Ok(())
             }
@@ -462,6 +487,16 @@ impl AccountSpool {
             drop(state);
             self.left(leased.kind, Some(pending.bytes));
             self.tell("delivered", leased.id, "");
+        }
+        leased.told();
+        self.changed.notify_one();
+    }
+
+    /// There is no row of an entry in hand: it was deleted meanwhile, or taken while what another process has left was
+    /// being read.
+    pub(super) fn forget(&self, leased: Leased) {
+        if let Some(pending) = self.state().queue(leased.kind).remove(leased.id) {
+            self.left(leased.kind, Some(pending.bytes));
         }
         leased.told();
         self.changed.notify_one();
@@ -580,11 +615,27 @@ impl AccountSpool {
         let there = self.state().queue(leased.kind).remove(id).is_some();
         if there {
             self.left(leased.kind, None);
-            self.dead.fetch_add(1, Ordering::Relaxed);
+            self.count_dead(id);
             self.tell("dead", id, &reason);
         }
         leased.told();
         self.changed.notify_one();
+    }
+
+    fn count_dead(&self, id: u64) {
+        self.dead.fetch_add(1, Ordering::Relaxed);
+        if !self.ground.others.are_gone() {
+            self.state().counted.insert(id);
+        }
+    }
+
+    /// An entry is no dead letter any more. Says whether it counted as one, its bytes included.
+    fn discount_dead(&self, id: u64) -> bool {
+        let counted = self.ground.others.are_gone() || self.state().counted.remove(&id);
+        if counted {
+            self.dead.fetch_sub(1, Ordering::Relaxed);
+        }
+        counted
     }
 
     /// What was in hand was not tried.
@@ -758,7 +809,9 @@ impl AccountSpool {
     /// A dead letter is pending again.
     pub(super) fn revived(&self, entry: &Entry) {
         let pending = self.ground.pending(entry);
-        self.dead.fetch_sub(1, Ordering::Relaxed);
+        if !self.discount_dead(entry.id) {
+            self.ground.quota.restore(&self.appid, entry.bytes);
+        }
         if entry.kind == EntryKind::Callback {
             self.waiting.fetch_add(1, Ordering::AcqRel);
         }
@@ -772,8 +825,7 @@ impl AccountSpool {
         let bytes = u32::try_from(entry.bytes).unwrap_or(u32::MAX);
         if self.state().queue(entry.kind).remove(entry.id).is_some() {
             self.left(entry.kind, Some(bytes));
-        } else if entry.state == EntryState::Dead {
-            self.dead.fetch_sub(1, Ordering::Relaxed);
+        } else if entry.state == EntryState::Dead && self.discount_dead(entry.id) {
             self.ground.quota.give_back(&self.appid, bytes.into());
         }
         self.tell(action, entry.id, "");
@@ -793,7 +845,7 @@ impl AccountSpool {
                 }
                 tokio::time::sleep(limits::STORE_REOPEN).await;
             }
-            self.dead.fetch_add(1, Ordering::Relaxed);
+            self.count_dead(id);
             self.tell("dead", id, late::MAYBE_SENT);
         }
     }

@@ -64,15 +64,12 @@ impl Spool {
                     accounts.insert(appid, left);
                 }
                 let left = accounts.remove(&entry.appid);
-                let left = left.unwrap_or_else(|| Left::new(self.ground.now_ms()));
+                let left = left.unwrap_or_else(|| self.of(&entry.appid).nothing_left());
                 last = Some((entry.appid.clone(), left));
             }
             let Some((_, left)) = &mut last else { return };
             match (entry.state, entry.kind) {
-                (EntryState::Dead, _) => {
-                    left.dead += 1;
-                    left.dead_bytes += entry.bytes;
-                }
+                (EntryState::Dead, _) => left.dead(&entry),
                 (EntryState::Sending, _) => left.sending.push(entry.id),
                 (EntryState::Pending, EntryKind::Callback) => {
                     left.callbacks.push(&self.ground.pending(&entry));
