@@ -11,7 +11,7 @@ use wxedge_tests::{PATIENCE, eventually, thread};
 use crate::edge;
 
 #[test]
-fn over_max_in_flight_wechat_is_asked_to_come_again() {
+fn over_max_in_flight_a_message_is_acknowledged_when_it_is_on_disk_and_reaches_the_app_later() {
     let gate = Gate::closed();
     let app = App::answering(Answer::text("hi").behind(&gate));
     let edge = edge().app(&app).line("max_in_flight = 2").start();
@@ -23,20 +23,22 @@ fn over_max_in_flight_wechat_is_asked_to_come_again() {
         .collect();
     app.await_calls(2);
     let message = Message::text("hi");
-    let refused = edge.wechat().deliver(&message);
-    assert_eq!((refused.status(), refused.body()), (503, &b""[..]));
-    edge.assert_outcomes(&[("unavailable", 1)]);
-    assert_eq!(edge.await_log(1)[0]["reason"], "max_in_flight");
+    assert_eq!(edge.wechat().deliver(&message).body(), b"success");
+    edge.assert_outcomes(&[("fallback_overload", 1)]);
+    assert_eq!(edge.count("wxedge_spool_write_seconds_count", &[]), 1.0);
+    // The spool does not wait for the others: it has calls of its own.
+    let calls = app.await_calls(3);
+    assert_eq!(calls[2].json()["MsgId"], message.get("MsgId").unwrap());
+    assert_eq!(calls[2].header("x-wxedge-attempt"), Some("1"), "nobody has asked the app before");
     gate.open();
     for delivery in held {
         assert!(matches!(delivery.join().unwrap().verdict, Verdict::Replied(_)));
     }
     edge.assert_count("wxedge_callbacks_in_flight", &[], 0.0);
-    assert!(
-        matches!(edge.wechat().deliver(&message).verdict, Verdict::Replied(_)),
-        "its repeat is taken"
-    );
-    assert_eq!(app.calls(), 3);
+    edge.assert_count("wxedge_redeliveries_total", &[("result", "taken")], 1.0);
+    assert_eq!(edge.wechat().deliver(&message).body(), b"success", "its repeat is none");
+    assert!(matches!(edge.wechat().deliver(&Message::text("hi")).verdict, Verdict::Replied(_)));
+    assert_eq!(app.calls(), 4);
 }
 
 #[test]

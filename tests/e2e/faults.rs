@@ -7,7 +7,10 @@ use wxedge_tests::edge::{Builder, Edge};
 use wxedge_tests::message::Message;
 use wxedge_tests::wechat::{Mode, Verdict};
 
-use crate::edge;
+/// Redelivery is another theme: none comes before a test here is over.
+fn edge() -> Builder {
+    crate::edge().spool("retry_min_ms = 60000")
+}
 
 /// What is to be seen of one failed call.
 #[track_caller]
@@ -144,8 +147,7 @@ fn the_app_is_well_again_without_a_restart() {
         Answer::no_answer(),
         Answer::text("well again"),
     ]);
-    let builder: Builder = edge().mode(Mode::Plain).app(&app);
-    let edge = builder.start();
+    let edge = edge().mode(Mode::Plain).app(&app).start();
     for _ in 0..2 {
         assert_eq!(edge.wechat().deliver(&Message::text("hi")).verdict, Verdict::Acknowledged);
     }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod admin;
+mod admin_spool;
 mod admission;
 mod answers;
 mod api;
@@ -20,6 +21,7 @@ mod api_repeats;
 mod api_streaming;
 mod api_tokens;
 mod bounds;
+mod circuit;
 mod deadlines;
 mod delivery;
 mod events;
@@ -28,13 +30,18 @@ mod formats;
 mod log;
 mod metrics;
 mod money;
+mod order;
 mod outcomes;
 mod process;
 mod reload;
 mod repeats;
 mod replay;
 mod replies;
+mod spool;
+mod spool_bounds;
+mod spool_restart;
 mod upgrade;
+mod upgrade_spool;
 mod verification;
 
 use wxedge_tests::edge::Builder;

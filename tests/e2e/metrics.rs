@@ -24,6 +24,26 @@ const KINDS: [&str; 11] = [
 ];
 const REASONS: [&str; 8] =
     ["connect", "connect_timeout", "dns", "dns_timeout", "invalid", "reset", "status", "timeout"];
+/// The spool's series of an account: name, label, its values.
+const SPOOL: [(&str, &str, &[&str]); 4] = [
+    ("wxedge_spool_entries", "state", &["dead", "pending"]),
+    ("wxedge_redeliveries_total", "result", &["dead", "failed", "taken"]),
+    ("wxedge_circuit_state", "state", &["closed", "open", "probing"]),
+    (
+        "wxedge_late_replies_total",
+        "result",
+        &[
+            "content_dropped",
+            "dropped",
+            "gave_up",
+            "maybe_sent",
+            "refused",
+            "retried",
+            "sent",
+            "window",
+        ],
+    ),
+];
 
 #[test]
 fn every_series_is_there_at_zero_before_the_first_callback() {
@@ -44,7 +64,15 @@ fn every_series_is_there_at_zero_before_the_first_callback() {
                 "{labels:?}"
             );
         }
+        for (name, label, values) in SPOOL {
+            for value in values {
+                let labels = [("account", account), (label, value)];
+                let expected = if *value == "closed" { 1.0 } else { 0.0 };
+                assert_eq!(metrics.sum(name, &labels), Some(expected), "{name} {value}");
+            }
+        }
         for name in [
+            "wxedge_spool_oldest_seconds",
             "wxedge_callback_duration_seconds_count",
             "wxedge_callbacks_in_flight",
             "wxedge_callback_last_received_timestamp_seconds",
@@ -55,6 +83,9 @@ fn every_series_is_there_at_zero_before_the_first_callback() {
     }
     assert_eq!(metrics.label_values("wxedge_callbacks_total", "kind"), KINDS);
     assert_eq!(metrics.label_values("wxedge_upstream_failures_total", "reason"), REASONS);
+    for (name, label, values) in SPOOL {
+        assert_eq!(metrics.label_values(name, label), values, "and no others");
+    }
     for status in ["400", "404", "405", "408"] {
         assert_eq!(
             metrics.sum("wxedge_unrouted_total", &[("status", status)]),
@@ -65,7 +96,13 @@ fn every_series_is_there_at_zero_before_the_first_callback() {
     for result in metrics.label_values("wxedge_config_reloads_total", "result") {
         assert_eq!(metrics.sum("wxedge_config_reloads_total", &[("result", &result)]), Some(0.0));
     }
-    for name in ["wxedge_dedupe_entries", "wxedge_events_dropped_total", "wxedge_panics_total"] {
+    for name in [
+        "wxedge_dedupe_entries",
+        "wxedge_events_dropped_total",
+        "wxedge_panics_total",
+        "wxedge_spool_bytes",
+        "wxedge_spool_write_seconds_count",
+    ] {
         assert_eq!(metrics.sum(name, &[]), Some(0.0), "{name}");
     }
     let build = [("program", "wxedge"), ("version", env!("CARGO_PKG_VERSION"))];

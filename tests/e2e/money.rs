@@ -1,7 +1,7 @@
 //! Virtual payment, games and logistics: the app's own words, and never a success in the app's place.
 
 use serde_json::json;
-use wxedge_tests::app::{Answer, App, Down, Gate};
+use wxedge_tests::app::{Answer, App, Gate};
 use wxedge_tests::message::Message;
 use wxedge_tests::wechat::{Mode, Verdict};
 
@@ -50,10 +50,15 @@ fn an_app_that_took_it_without_a_word_is_an_errcode_of_0() {
 }
 
 #[test]
-fn an_app_that_fails_is_never_a_success() {
+fn whatever_the_app_does_it_is_an_errcode_of_0_once_the_message_is_on_disk() {
     for mode in [Mode::Plain, Mode::Safe] {
         let app = App::start();
-        let edge = edge().mode(mode).app(&app).upstream("deadline_ms = 500").start();
+        let edge = edge()
+            .mode(mode)
+            .app(&app)
+            .upstream("deadline_ms = 500")
+            .spool("retry_min_ms = 60000")
+            .start();
         let failures = [
             Answer::status(500),
             Answer::status(404),
@@ -64,58 +69,78 @@ fn an_app_that_fails_is_never_a_success() {
             Answer::raw("nonsense\r\n\r\n"),
             Answer::new(200, "application/json", r#"{"ErrCode":0}"#).truncated(),
         ];
-        for failure in &failures {
-            for event in EVENTS {
-                app.answer(failure.clone());
-                let delivery = edge.wechat().deliver(&Message::event(event));
-                assert_eq!((delivery.status(), delivery.body()), (503, &b""[..]), "{failure:?}");
-                assert!(delivery.verdict.is_sent_again());
-            }
+        for (number, failure) in failures.iter().enumerate() {
+            app.answer(failure.clone());
+            let delivery = edge.wechat().deliver(&Message::event(EVENTS[number % EVENTS.len()]));
+            assert_eq!(delivery.status(), 200, "{failure:?}");
+            assert_eq!(delivery.body(), br#"{"ErrCode":0,"ErrMsg":"success"}"#, "{failure:?}");
+            let written = edge.count("wxedge_spool_write_seconds_count", &[]);
+            assert_eq!(written, (number + 1) as f64, "{failure:?}");
         }
-        edge.assert_outcomes(&[("unavailable", (failures.len() * EVENTS.len()) as u64)]);
+        edge.assert_outcomes(&[("fallback_deadline", 1), ("fallback_error", 7)]);
+        assert_eq!(edge.count("wxedge_spool_entries", &[("state", "pending")]), 7.0);
+        assert_eq!(edge.count("wxedge_spool_entries", &[("state", "dead")]), 1.0, "the 302");
     }
 }
 
 #[test]
-fn a_call_that_fails_after_its_deadline_counts_once() {
+fn what_cannot_be_written_is_no_success_and_wechat_sends_it_again() {
+    let app = App::answering(Answer::status(500));
+    let edge = edge()
+        .mode(Mode::Plain)
+        .app(&app)
+        .line("max_body_bytes = 4194304")
+        .spool("max_bytes = 1048576")
+        .start();
+    let huge = "x".repeat(1_100_000);
+    for (number, event) in EVENTS.into_iter().enumerate() {
+        let delivery = edge.wechat().deliver(&Message::event(event).text_field("Env", &huge));
+        assert_eq!((delivery.status(), delivery.body()), (503, &b""[..]), "{event}");
+        assert!(delivery.verdict.is_sent_again());
+        assert_eq!(edge.await_log(number + 1)[number]["reason"], "spool_full");
+    }
+    edge.assert_outcomes(&[("unavailable", EVENTS.len() as u64)]);
+    assert_eq!(edge.count("wxedge_spool_bytes", &[]), 0.0);
+}
+
+#[test]
+fn a_call_that_fails_after_its_deadline_counts_once_and_the_app_is_asked_again() {
     const FAILURES: &str = "wxedge_upstream_failures_total";
-    // A 2xx is taken, whatever its body; otherwise the repeat makes a second call. Both ways the first one is over
-    // when the repeat is answered.
+    // A 2xx is taken, whatever its body.
     for (late, calls) in
         [(Answer::status(500), 2), (Answer::reset(), 2), (Answer::new(200, "text/html", "<h1>"), 1)]
     {
         let gate = Gate::closed();
         let app = App::start();
         app.script([late.clone().behind(&gate), Answer::json(&json!({"ErrCode": 0}))]);
-        let edge = edge().app(&app).upstream("deadline_ms = 500").start();
+        let edge =
+            edge().app(&app).upstream("deadline_ms = 500").spool("retry_min_ms = 100").start();
         let event = Message::event(EVENTS[0]);
-        assert_eq!(edge.wechat().deliver(&event).status(), 503);
+        assert_eq!(edge.wechat().deliver(&event).verdict, Verdict::Acknowledged);
         assert_eq!(edge.count(FAILURES, &[("reason", "timeout")]), 1.0);
         gate.open();
-        assert_eq!(edge.wechat().deliver(&event).verdict, Verdict::Acknowledged);
+        edge.assert_count("wxedge_spool_entries", &[("state", "pending")], 0.0);
         assert_eq!(app.calls(), calls, "{late:?}");
-        assert_eq!(edge.count(FAILURES, &[]), 1.0, "{late:?}");
+        let invalid = edge.count(FAILURES, &[("reason", "invalid")]);
+        assert_eq!(edge.count(FAILURES, &[]) - invalid, 1.0, "{late:?}");
+        assert_eq!(invalid, f64::from(u8::from(calls == 1)), "what it said was no answer either");
     }
 }
 
 #[test]
-fn an_app_that_is_down_is_asked_again_with_every_delivery_until_it_is_up() {
-    let down = Down::start();
-    let edge = edge().url(&down.url()).start();
-    let push = edge.wechat().push(&Message::event(EVENTS[0]));
-    assert_eq!(push.deliveries.iter().map(|d| d.status()).collect::<Vec<_>>(), [503, 503, 503]);
-    edge.assert_outcomes(&[("unavailable", 3)]);
-
-    let app = App::start();
-    app.script([
-        Answer::status(503).then_close(),
-        Answer::no_answer(),
-        Answer::json(&json!({"ErrCode": 0})),
-    ]);
-    let edge = crate::edge().app(&app).start();
-    let push = edge.wechat().push(&Message::event(EVENTS[0]));
-    assert_eq!(push.deliveries.len(), 3);
-    assert_eq!(push.last().verdict, Verdict::Acknowledged);
-    assert_eq!(app.calls(), 3, "what was unavailable is not remembered");
-    edge.assert_outcomes(&[("replied", 1), ("unavailable", 2)]);
+fn an_app_that_is_down_has_it_as_soon_as_it_is_up_and_only_the_spool_asks_it() {
+    let app = App::answering(Answer::status(503).then_close());
+    let edge = edge().app(&app).spool("retry_min_ms = 100").spool("retry_max_ms = 100").start();
+    let event = Message::event(EVENTS[0]);
+    let push = edge.wechat().push(&event);
+    assert_eq!(push.deliveries.len(), 1);
+    assert_eq!(push.last().body(), br#"{"ErrCode":0,"ErrMsg":"success"}"#);
+    app.await_calls(3);
+    app.answer(Answer::json(&json!({"ErrCode": 0})));
+    edge.assert_count("wxedge_redeliveries_total", &[("result", "taken")], 1.0);
+    let calls = app.requests();
+    assert!(calls.iter().all(|call| call.header("ce-id") == calls[0].header("ce-id")));
+    assert_eq!(edge.wechat().deliver(&event).verdict, Verdict::Acknowledged);
+    assert_eq!(app.calls(), calls.len());
+    edge.assert_outcomes(&[("fallback_error", 1), ("joined", 1)]);
 }

@@ -1,11 +1,15 @@
 //! The contract with dashboards and alerts: every outcome there is can happen, and this is how.
 
+use std::cell::RefCell;
+use std::time::Duration;
+
 use wxedge::outcome::Outcome;
-use wxedge_tests::app::{Answer, App};
+use wxedge_tests::app::{Answer, App, Gate};
 use wxedge_tests::canary;
+use wxedge_tests::edge::Account;
 use wxedge_tests::http;
 use wxedge_tests::message::{Message, now_s};
-use wxedge_tests::wechat::{Mode, Wechat};
+use wxedge_tests::wechat::{Mode, Verdict, Wechat};
 
 use crate::edge;
 
@@ -15,16 +19,24 @@ type Case<'a> = (Outcome, Box<dyn Fn() + 'a>);
 #[test]
 fn every_outcome_is_reached_and_counted_once() {
     let app = App::start();
+    let gate = Gate::closed();
+    let join = Account::named("join").url(&app.url()).line(r#"on_deadline = "join""#);
     let edge = edge()
         .app(&app)
+        .and(join.upstream("deadline_ms = 500"))
+        .line("max_in_flight = 1")
+        .line("max_body_bytes = 2000000")
+        .spool("max_bytes = 1048576")
+        .spool("retry_min_ms = 100")
+        .spool("retry_max_ms = 100")
         .listen(r#"trusted_proxies = ["127.0.0.1"]"#)
         .line("source_ip = \"enforce\"")
         .line("source_ips = [\"127.0.0.1\"]")
-        .line("max_body_bytes = 4096")
         .upstream("deadline_ms = 500")
         .start();
     let wechat = edge.wechat();
-    let repeated = Message::text("hi");
+    let (repeated, slow) = (Message::text("hi"), Message::text("hi"));
+    let waiting = RefCell::new(None);
     let deliver = |wechat: &Wechat, message: &Message, status: u16| {
         assert_eq!(wechat.deliver(message).status(), status);
     };
@@ -37,8 +49,28 @@ fn every_outcome_is_reached_and_counted_once() {
         (Outcome::Replied, Box::new(|| with(Answer::text("hi"), Message::text("hi"), 200))),
         (Outcome::Acknowledged, Box::new(|| with(Answer::taken(), repeated.clone(), 200))),
         (Outcome::Joined, Box::new(|| deliver(&wechat, &repeated, 200))),
-        (Outcome::FallbackDeadline, Box::new(|| with(Answer::hang(), Message::text("hi"), 200))),
-        (Outcome::FallbackError, Box::new(|| with(Answer::status(500), Message::text("hi"), 200))),
+        (
+            Outcome::FallbackDeadline,
+            Box::new(|| {
+                app.script([Answer::taken().behind(&gate)]);
+                deliver(&wechat, &slow, 200);
+            }),
+        ),
+        (
+            Outcome::FallbackOrder,
+            Box::new(|| deliver(&wechat, &Message::text("hi").from(slow.openid()), 200)),
+        ),
+        (
+            Outcome::Held,
+            Box::new(|| {
+                app.script([Answer::taken().behind(&gate)]);
+                let impatient = edge.wechat_of("join").patience(Duration::from_millis(1_500));
+                assert_eq!(
+                    impatient.deliver(&Message::text("hi")).verdict,
+                    Verdict::RequestTimeout
+                );
+            }),
+        ),
         (
             Outcome::RejectedSource,
             Box::new(|| {
@@ -87,22 +119,33 @@ fn every_outcome_is_reached_and_counted_once() {
         ),
         (
             Outcome::RejectedSize,
-            Box::new(|| deliver(&wechat, &Message::text(&"x".repeat(9_000)), 413)),
+            Box::new(|| deliver(&wechat, &Message::text(&"x".repeat(1_600_000)), 413)),
         ),
         (
-            Outcome::ClientGone,
+            Outcome::FallbackOverload,
             Box::new(|| {
-                app.answer(Answer::hang());
+                app.script([Answer::taken().behind(&gate)]);
                 let before = app.calls();
                 let sealed = wechat.seal(&Message::text("hi"));
                 let client = wechat.begin("POST", &sealed.query, &sealed.body).unwrap();
                 app.await_calls(before + 1);
-                drop(client);
+                deliver(&wechat, &Message::text("hi"), 200);
+                *waiting.borrow_mut() = Some(client);
+            }),
+        ),
+        (Outcome::ClientGone, Box::new(|| drop(waiting.take()))),
+        (Outcome::FallbackError, Box::new(|| with(Answer::status(500), Message::text("hi"), 200))),
+        (
+            Outcome::FallbackCircuitOpen,
+            Box::new(|| {
+                let closed = [("account", "main"), ("state", "closed")];
+                edge.assert_count("wxedge_circuit_state", &closed, 0.0);
+                deliver(&wechat, &Message::text("hi"), 200);
             }),
         ),
         (
             Outcome::Unavailable,
-            Box::new(|| with(Answer::status(500), Message::event("xpay_x"), 503)),
+            Box::new(|| deliver(&wechat, &Message::text(&"x".repeat(1_100_000)), 503)),
         ),
     ];
     let mut expected: Vec<(&str, u64)> = Vec::new();

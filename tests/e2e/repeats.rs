@@ -48,7 +48,7 @@ fn three_deliveries_at_once_are_one_call_and_get_one_answer() {
 fn a_repeat_after_the_answer_gets_it_again() {
     for mode in Mode::ALL {
         let app = App::start();
-        let edge = edge().mode(mode).app(&app).start();
+        let edge = edge().mode(mode).app(&app).spool("retry_min_ms = 60000").start();
         for answer in [
             Answer::text("once"),
             Answer::taken(),
@@ -101,9 +101,11 @@ fn when_the_client_leaves_early_the_repeat_gets_the_app_s_answer() {
 }
 
 #[test]
-fn when_the_client_leaves_early_and_the_app_fails_the_repeat_asks_it_again() {
-    let (app, edge, gate) = gated(Mode::Safe);
+fn when_the_client_leaves_early_and_the_app_fails_the_message_is_in_the_spool() {
+    let gate = Gate::closed();
+    let app = App::start();
     app.script([Answer::status(500).behind(&gate)]);
+    let edge = edge().app(&app).spool("retry_min_ms = 100").start();
     let wechat = edge.wechat();
     let message = Message::text("hi");
     let sealed = wechat.seal(&message);
@@ -112,9 +114,11 @@ fn when_the_client_leaves_early_and_the_app_fails_the_repeat_asks_it_again() {
     drop(client);
     edge.assert_outcomes(&[("client_gone", 1)]);
     gate.open();
-    edge.assert_count("wxedge_upstream_duration_seconds_count", &[], 1.0);
-    assert_eq!(wechat.deliver(&message).reply().at("Content"), Some("the answer"));
-    assert_eq!(app.calls(), 2);
+    assert_eq!(wechat.deliver(&message).body(), b"success");
+    edge.assert_outcomes(&[("client_gone", 1), ("joined", 1)]);
+    edge.assert_count("wxedge_redeliveries_total", &[("result", "taken")], 1.0);
+    assert_eq!(wechat.deliver(&message).body(), b"success");
+    assert_eq!(app.calls(), 2, "the repeats asked nobody");
 }
 
 #[test]
@@ -185,7 +189,8 @@ fn messages_are_told_apart_by_sender_id_and_account_and_by_nothing_else() {
 #[test]
 fn what_was_refused_is_not_remembered() {
     let app = App::start();
-    let edge = edge().app(&app).start();
+    let small = "max_bytes = 1048576";
+    let edge = edge().app(&app).line("max_body_bytes = 4194304").spool(small).start();
     let message = Message::text("hi");
     let wechat = edge.wechat();
     assert_eq!(wechat.clone().token(canary::TOKEN_WRONG).deliver(&message).status(), 403);
@@ -195,10 +200,10 @@ fn what_was_refused_is_not_remembered() {
     assert_eq!(wechat.deliver(&message).verdict, Verdict::Acknowledged);
     assert_eq!(app.calls(), 1);
 
-    let payment = Message::event("xpay_goods_deliver_notify");
+    let huge = Message::text(&"x".repeat(1_100_000));
     app.script([Answer::status(500)]);
-    assert_eq!(wechat.deliver(&payment).status(), 503);
-    assert_eq!(wechat.deliver(&payment).verdict, Verdict::Acknowledged);
+    assert_eq!(wechat.deliver(&huge).status(), 503, "the spool has no room for it");
+    assert_eq!(wechat.deliver(&huge).verdict, Verdict::Acknowledged);
     assert_eq!(app.calls(), 3);
     edge.assert_outcomes(&[
         ("acknowledged", 2),
@@ -233,11 +238,11 @@ fn a_repeat_whose_own_deadline_comes_falls_back_and_says_so() {
 }
 
 #[test]
-fn a_repeat_that_waits_for_a_call_that_fails_asks_the_app_itself() {
+fn a_repeat_that_waits_for_a_call_that_fails_is_acknowledged_and_the_spool_asks_again() {
     let app = App::start();
     let gate = Gate::closed();
-    app.script([Answer::status(500).behind(&gate), Answer::text("the answer")]);
-    let edge = edge().app(&app).start();
+    app.script([Answer::status(500).behind(&gate)]);
+    let edge = edge().app(&app).spool("retry_min_ms = 100").start();
     let wechat = edge.wechat();
     let message = Message::text("hi");
     let sealed = wechat.seal(&message);
@@ -248,7 +253,11 @@ fn a_repeat_that_waits_for_a_call_that_fails_asks_the_app_itself() {
     let repeat = in_background(&edge, &message);
     edge.assert_count("wxedge_callbacks_in_flight", &[], 1.0);
     gate.open();
-    assert_eq!(repeat.join().unwrap().reply().at("Content"), Some("the answer"));
+    assert_eq!(repeat.join().unwrap().body(), b"success");
+    edge.assert_outcomes(&[("client_gone", 1), ("joined", 1)]);
+    let calls = app.await_calls(2);
+    assert_eq!(calls[0].header("ce-id"), calls[1].header("ce-id"));
+    assert_eq!(calls[1].header("x-wxedge-attempt"), Some("2"));
+    edge.assert_count("wxedge_redeliveries_total", &[("result", "taken")], 1.0);
     assert_eq!(app.calls(), 2);
-    edge.assert_outcomes(&[("client_gone", 1), ("replied", 1)]);
 }

@@ -214,15 +214,20 @@ fn the_source_is_the_last_who_is_no_proxy_of_ours() {
 #[test]
 fn nginx_does_not_lose_patience_and_asks_once() {
     let app = App::answering(Answer::hang());
-    let edge = behind_nginx().app(&app).start();
+    let edge = behind_nginx()
+        .mode(Mode::Plain)
+        .app(&app)
+        .spool("max_bytes = 1048576")
+        .spool("retry_min_ms = 60000")
+        .start();
     let nginx = Nginx::before(&edge);
     let wechat = through(&nginx, &edge);
-    let slow = wechat.deliver(&Message::text("hi"));
+    let slow = wechat.deliver(&Message::text(&"x".repeat(800_000)));
     assert_eq!(slow.verdict, Verdict::Acknowledged, "`success` by the default deadline of 4.3 s");
     assert!(slow.took > Duration::from_secs(4), "{:?}", slow.took);
-    // Money: WeChat is to send again, nginx is not.
+    // There is no room for another one: WeChat is to send it again, nginx is not.
     app.answer(Answer::status(500));
-    let refused = wechat.deliver(&Message::event("xpay_goods_deliver_notify"));
+    let refused = wechat.deliver(&Message::text(&"x".repeat(300_000)));
     assert_eq!(refused.status(), 503);
     assert_eq!(app.calls(), 2);
     edge.assert_outcomes(&[("fallback_deadline", 1), ("unavailable", 1)]);

@@ -89,9 +89,11 @@ impl Account {
         self
     }
 
-    /// With one more line under `[accounts.<name>.upstream]`.
+    /// With one more line under `[accounts.<name>.upstream]`, in the place of one with the same key.
     #[must_use]
     pub fn upstream(mut self, line: &str) -> Account {
+        let key = |line: &str| line.split('=').next().map(|key| key.trim().to_owned());
+        self.upstream.retain(|other| key(other) != key(line));
         self.upstream.push(line.to_owned());
         self
     }
@@ -121,6 +123,7 @@ pub struct Builder {
     listen: Vec<String>,
     runtime: Vec<String>,
     wechat: Vec<String>,
+    spool: Vec<String>,
     clients: Vec<(String, Vec<String>)>,
     more: Vec<String>,
     environment: Vec<(String, String)>,
@@ -141,6 +144,7 @@ impl Builder {
             listen: Vec::new(),
             runtime: Vec::new(),
             wechat: Vec::new(),
+            spool: Vec::new(),
             clients: vec![("crm".to_owned(), Vec::new())],
             more: Vec::new(),
             environment: Vec::new(),
@@ -224,6 +228,13 @@ impl Builder {
     #[must_use]
     pub fn wechat(mut self, line: &str) -> Builder {
         self.wechat.push(line.to_owned());
+        self
+    }
+
+    /// One more line under `[spool]`.
+    #[must_use]
+    pub fn spool(mut self, line: &str) -> Builder {
+        self.spool.push(line.to_owned());
         self
     }
 
@@ -319,6 +330,9 @@ impl Builder {
             text.push_str("api_base = [\"http://127.0.0.1:1\"]\n");
         }
         text.push_str(&lines(&self.wechat));
+        if !self.spool.is_empty() {
+            text.push_str(&format!("[spool]\n{}", lines(&self.spool)));
+        }
         for account in &self.accounts {
             account.render(&mut text).expect("text");
         }
@@ -483,8 +497,14 @@ impl Edge {
     #[track_caller]
     #[must_use]
     pub fn admin(&self, target: &str) -> Response {
+        self.operate("GET", target)
+    }
+
+    /// Tells the admin listener what to do, with the key.
+    #[track_caller]
+    pub fn operate(&self, method: &str, target: &str) -> Response {
         let key = format!("Bearer {}", canary::ADMIN_KEY);
-        http::send(self.admin, "GET", target, &[("authorization", &key)], b"")
+        http::send(self.admin, method, target, &[("authorization", &key)], b"")
     }
 
     /// Where apps ask.

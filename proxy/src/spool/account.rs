@@ -8,6 +8,7 @@ use super::breaker::{Breaker, State as Circuit};
 use super::queue::{Queue, Terms};
 use crate::store::spool::EntryKind;
 use arc_swap::ArcSwap;
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
@@ -44,6 +45,9 @@ pub(super) struct State {
     pub(super) terms: Terms,
     /// Replies that were on their way when the process that sent them ended.
     pub(super) unsure: Vec<u64>,
+    /// Dead letters that count although another process still has the store; the rest of them is counted when that one
+    /// has ended. Bounded by `spool.max_bytes`.
+    pub(super) counted: HashSet<u64>,
 }
 
 /// The right to redeliver; dropping it gives it back.
@@ -79,6 +83,7 @@ impl AccountSpool {
             breaker: Breaker::default(),
             terms,
             unsure: Vec::new(),
+            counted: HashSet::new(),
         };
         AccountSpool {
             appid: appid.clone(),
@@ -140,6 +145,22 @@ impl AccountSpool {
     /// Whether somebody redelivers.
     pub fn is_running(&self) -> bool {
         self.running.load(Ordering::Acquire)
+    }
+
+    pub(super) fn count_dead(&self, id: u64) {
+        self.dead.fetch_add(1, Ordering::Relaxed);
+        if !self.ground.others.are_gone() {
+            self.state().counted.insert(id);
+        }
+    }
+
+    /// An entry is no dead letter any more. Says whether it counted as one, its bytes included.
+    pub(super) fn discount_dead(&self, id: u64) -> bool {
+        let counted = self.ground.others.are_gone() || self.state().counted.remove(&id);
+        if counted {
+            self.dead.fetch_sub(1, Ordering::Relaxed);
+        }
+        counted
     }
 
     pub(super) fn tell(&self, action: &'static str, id: u64, reason: &str) {

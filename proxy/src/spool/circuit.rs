@@ -56,17 +56,19 @@ impl AccountSpool {
 
     /// The app failed, or did not answer by the deadline.
     pub fn app_failed(&self, failure: &Failure) {
-        if !matches!(failure.fate(), Fate::Redeliver { counts: true, .. }) {
+        let counts = matches!(failure.fate(), Fate::Redeliver { counts: true, .. });
+        // Of a probe every end counts, or the next one would wait as if it were lost.
+        if !counts && !self.open.load(Ordering::Acquire) {
             return;
         }
         let now = self.ground.now_ms();
         let mut state = self.state();
         self.count_successes(&mut state, now);
         let before = state.breaker.state();
-        if before == Circuit::Closed {
-            state.breaker.failed(now);
-        } else {
+        if before != Circuit::Closed {
             state.breaker.probe_ended(false);
+        } else if counts {
+            state.breaker.failed(now);
         }
         self.tell_circuit(before, &state);
     }

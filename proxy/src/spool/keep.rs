@@ -111,15 +111,16 @@ impl AccountSpool {
         let entry = self.entry(kept, kind, EntryState::Dead, 1);
         let content = kept.content.clone();
         let written = match of {
-            None => self.ground.store.spool(entry, content, Some(failed)).await,
+            None => self.timed(self.ground.store.spool(entry, content, Some(failed))).await,
             Some(of) => {
-                let of = Some(of.id);
-                self.ground.store.spool_taken_with_reply(of, entry, content, Some(failed)).await
+                let (of, failed) = (Some(of.id), Some(failed));
+                let store = &self.ground.store;
+                self.timed(store.spool_taken_with_reply(of, entry, content, failed)).await
             }
         };
         match written {
             Ok(id) => {
-                self.dead.fetch_add(1, Ordering::Relaxed);
+                self.count_dead(id);
                 self.tell("dead", id, &reason);
                 Ok(())
             }

@@ -12,7 +12,6 @@ use crate::store::spool::{Entry, EntryKind, Failed, LastAnswer, Unreadable};
 use crate::upstream::Fate;
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// An entry that somebody has in hand: nobody else tries it until it is told how that ended. A callback that is dropped
@@ -264,8 +263,18 @@ impl AccountSpool {
         let there = self.state().queue(leased.kind).remove(id).is_some();
         if there {
             self.left(leased.kind, None);
-            self.dead.fetch_add(1, Ordering::Relaxed);
+            self.count_dead(id);
             self.tell("dead", id, &reason);
+        }
+        leased.told();
+        self.changed.notify_one();
+    }
+
+    /// There is no row of an entry in hand: it was deleted meanwhile, or taken while what another process has left was
+    /// being read.
+    pub(super) fn forget(&self, leased: Leased) {
+        if let Some(pending) = self.state().queue(leased.kind).remove(leased.id) {
+            self.left(leased.kind, Some(pending.bytes));
         }
         leased.told();
         self.changed.notify_one();

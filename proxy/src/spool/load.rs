@@ -5,7 +5,7 @@ use super::queue::Restore;
 use super::{Ground, Spool, late};
 use crate::callback::unix_now_s;
 use crate::limits;
-use crate::store::spool::{EntryKind, EntryState};
+use crate::store::spool::{Entry, EntryKind, EntryState};
 use crate::store::{Store, StoreError};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -63,12 +63,17 @@ struct Left {
     sending: Vec<u64>,
     dead: u64,
     dead_bytes: u64,
+    /// Dead letters that this process has counted.
+    counted: HashSet<u64>,
 }
 
 impl Left {
-    fn new(now: u64) -> Left {
-        let (callbacks, replies) = (Restore::new(now), Restore::new(now));
-        Left { callbacks, replies, sending: Vec::new(), dead: 0, dead_bytes: 0 }
+    /// A dead letter.
+    fn dead(&mut self, entry: &Entry) {
+        if !self.counted.contains(&entry.id) {
+            self.dead += 1;
+            self.dead_bytes += entry.bytes;
+        }
     }
 }
 
@@ -97,6 +102,19 @@ impl AccountSpool {
         self.changed.notify_one();
     }
 
+    /// What another process has left, before it is read.
+    fn nothing_left(&self) -> Left {
+        let restore = || Restore::new(self.ground.now_ms());
+        Left {
+            callbacks: restore(),
+            replies: restore(),
+            sending: Vec::new(),
+            dead: 0,
+            dead_bytes: 0,
+            counted: self.state().counted.clone(),
+        }
+    }
+
     /// Whether a reply is this process's own.
     fn has_reply(&self, id: u64) -> bool {
         self.state().replies.contains(id)
@@ -115,7 +133,7 @@ impl AccountSpool {
                 }
                 tokio::time::sleep(limits::STORE_REOPEN).await;
             }
-            self.dead.fetch_add(1, Ordering::Relaxed);
+            self.count_dead(id);
             self.tell("dead", id, late::MAYBE_SENT);
         }
     }
@@ -133,15 +151,12 @@ impl Spool {
                     accounts.insert(appid, left);
                 }
                 let left = accounts.remove(&entry.appid);
-                let left = left.unwrap_or_else(|| Left::new(self.ground.now_ms()));
+                let left = left.unwrap_or_else(|| self.of(&entry.appid).nothing_left());
                 last = Some((entry.appid.clone(), left));
             }
             let Some((_, left)) = &mut last else { return };
             match (entry.state, entry.kind) {
-                (EntryState::Dead, _) => {
-                    left.dead += 1;
-                    left.dead_bytes += entry.bytes;
-                }
+                (EntryState::Dead, _) => left.dead(&entry),
                 (EntryState::Sending, _) => left.sending.push(entry.id),
                 (EntryState::Pending, EntryKind::Callback) => {
                     left.callbacks.push(self.ground.pending(&entry));

@@ -5,11 +5,6 @@
 //! ask first. `redeliver` calls the app, `late` sends replies that missed their callback. `load` takes over what an earlier
 //! process has left, `operate` is what operators do.
 
-//! The spool: what was acknowledged before the app took it, until the app has taken it.
-//!
-//! `queue` and `breaker` decide, without I/O or a clock, what is tried when; `account` puts them on the store, so that
-//! what is promised is on disk; `redeliver` calls the app, `late` sends replies that missed their callback.
-
 mod account;
 pub mod breaker;
 mod circuit;

@@ -93,7 +93,9 @@ impl AccountSpool {
     /// A dead letter is pending again.
     pub(super) fn revived(&self, entry: &Entry) {
         let pending = self.ground.pending(entry);
-        self.dead.fetch_sub(1, Ordering::Relaxed);
+        if !self.discount_dead(entry.id) {
+            self.ground.quota.restore(&self.appid, entry.bytes);
+        }
         if entry.kind == EntryKind::Callback {
             self.waiting.fetch_add(1, Ordering::AcqRel);
         }
@@ -107,8 +109,7 @@ impl AccountSpool {
         let bytes = u32::try_from(entry.bytes).unwrap_or(u32::MAX);
         if self.state().queue(entry.kind).remove(entry.id).is_some() {
             self.left(entry.kind, Some(bytes));
-        } else if entry.state == EntryState::Dead {
-            self.dead.fetch_sub(1, Ordering::Relaxed);
+        } else if entry.state == EntryState::Dead && self.discount_dead(entry.id) {
             self.ground.quota.give_back(&self.appid, bytes.into());
         }
         self.tell(action, entry.id, "");

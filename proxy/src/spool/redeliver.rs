@@ -56,11 +56,10 @@ async fn try_all(account: &Arc<Account>, all: Vec<Leased>, calls: &mut JoinSet<(
     };
     for leased in all {
         let account = account.clone();
-        // What is not there was deleted meanwhile.
         let content = contents.remove(&leased.id);
         calls.spawn(async move {
             match content {
-                None => account.spool.put_back(vec![leased]),
+                None => account.spool.forget(leased),
                 Some(Ok(kept)) if leased.kind == EntryKind::Callback => {
                     redeliver(&account, leased, kept).await;
                 }
