@@ -25,6 +25,8 @@ mod delivery;
 mod events;
 mod faults;
 mod formats;
+mod late_failures;
+mod late_replies;
 mod log;
 mod metrics;
 mod money;
