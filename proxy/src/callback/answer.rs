@@ -78,7 +78,7 @@ impl Delivery<'_> {
                 let passive = self.subject.passive(&answer, record.notes());
                 claimed.settle(passive.outcome, &passive.response);
                 if matches!(answer, Answer::CustomerService(_)) {
-                    self.keeper().follow(answer);
+                    self.keeper().follow(answer, place);
                 }
                 Ok((passive.outcome, passive.response))
             }
