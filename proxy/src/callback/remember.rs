@@ -192,7 +192,10 @@ impl Keeper {
                 return;
             }
         }
-        self.late_reply(None, answer).await;
+        // What is dropped was counted with the passive answer.
+        if answer != Answer::Dropped {
+            self.late_reply(None, answer).await;
+        }
     }
 
     async fn late_reply(&self, leased: Option<Leased>, answer: Answer) {
