@@ -25,6 +25,7 @@ mod delivery;
 mod events;
 mod faults;
 mod formats;
+mod join;
 mod late_failures;
 mod late_replies;
 mod log;
