@@ -155,7 +155,9 @@ impl Builder {
         }
     }
 
-    fn main(mut self, change: impl FnOnce(Account) -> Account) -> Builder {
+    /// The account `main`, changed.
+    #[must_use]
+    pub fn main(mut self, change: impl FnOnce(Account) -> Account) -> Builder {
         let main = self.accounts.remove(0);
         self.accounts.insert(0, change(main));
         self

@@ -171,3 +171,31 @@ impl Parcel {
         serde_json::to_vec(self).unwrap_or_default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn parcel(until_s: i64) -> Parcel {
+        let messages = ["一", "二"].map(|text| json!({"text": text}).as_object().unwrap().clone());
+        Parcel { until_s, sent: 1, messages: messages.into() }
+    }
+
+    #[test]
+    fn a_parcel_is_what_it_was_after_the_disk() {
+        let json = parcel(7).to_json();
+        let expected = r#"{"until_s":7,"sent":1,"messages":[{"text":"一"},{"text":"二"}]}"#;
+        assert_eq!(String::from_utf8(json.clone()).unwrap(), expected);
+        let read: Parcel = serde_json::from_slice(&json).unwrap();
+        assert_eq!(read.messages, parcel(7).messages);
+        assert_eq!((read.until_s, read.sent), (7, 1));
+    }
+
+    #[test]
+    fn a_window_ends_with_its_last_second() {
+        let now_s = unix_now_s();
+        assert!(parcel(now_s).is_over());
+        assert!(!parcel(now_s + 60).is_over());
+    }
+}
