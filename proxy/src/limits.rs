@@ -222,8 +222,8 @@ pub const CIRCUIT_CALLS: u64 = 20;
 pub const CIRCUIT_WINDOW: Duration = Duration::from_secs(30);
 /// Between probes of an open circuit.
 pub const CIRCUIT_PROBE: Duration = Duration::from_secs(1);
-/// A probe that has not ended after this long is taken as lost; `late_timeout_s` is an hour at most.
-pub const CIRCUIT_PROBE_LOST: Duration = Duration::from_secs(2);
+/// A probe that has not ended after this long gets company: it may hang where the app no longer does.
+pub const CIRCUIT_PROBE_HANGS: Duration = Duration::from_secs(2);
 
 // --- tokens and tickets ----------------------------------------------------------------------------------------
 

@@ -144,7 +144,7 @@ pub struct Seen {
 impl AccountSpool {
     pub(super) fn new(appid: &Arc<str>, ground: Ground) -> AccountSpool {
         let terms = Terms::default();
-        let queue = || Queue::new(terms.clone(), ground.now_ms());
+        let queue = || Queue::new(terms, ground.now_ms());
         let state = State {
             callbacks: queue(),
             replies: queue(),
@@ -177,9 +177,9 @@ impl AccountSpool {
         for (queue, entries) in [(callbacks, left.callbacks), (replies, left.replies)] {
             let own = queue.bytes();
             if queue.is_idle() {
-                *queue = entries.finish(terms.clone());
+                *queue = entries.finish(*terms);
             } else {
-                entries.iter().for_each(|pending| queue.add(&pending, false, None));
+                entries.iter().for_each(|pending| queue.add(pending, false, None));
             }
             added += queue.bytes() - own;
         }
@@ -199,9 +199,9 @@ impl AccountSpool {
     pub(super) fn configure(&self, name: &str, terms: &Terms) {
         self.name.store(Arc::new(name.to_owned()));
         let mut state = self.state();
-        state.callbacks.configure(terms.clone());
-        state.replies.configure(terms.clone());
-        state.terms = terms.clone();
+        state.callbacks.configure(*terms);
+        state.replies.configure(*terms);
+        state.terms = *terms;
     }
 
     /// Whose it is.
@@ -762,7 +762,7 @@ impl AccountSpool {
         if entry.kind == EntryKind::Callback {
             self.waiting.fetch_add(1, Ordering::AcqRel);
         }
-        self.state().queue(entry.kind).add(&pending, false, None);
+        self.state().queue(entry.kind).add(pending, false, None);
         self.tell("replayed", entry.id, "");
         self.changed.notify_one();
     }
@@ -890,7 +890,7 @@ impl<'a> Writing<'a> {
             due: now,
             bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
         };
-        spool.state().queue(kind).add(&pending, true, self.announced.take());
+        spool.state().queue(kind).add(pending, true, self.announced.take());
         Leased { id, kind, attempt: attempts, probe: false, spool: Some(spool.clone()) }
     }
 }

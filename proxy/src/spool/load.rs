@@ -75,10 +75,10 @@ impl Spool {
                 }
                 (EntryState::Sending, _) => left.sending.push(entry.id),
                 (EntryState::Pending, EntryKind::Callback) => {
-                    left.callbacks.push(&self.ground.pending(&entry));
+                    left.callbacks.push(self.ground.pending(&entry));
                 }
                 (EntryState::Pending, EntryKind::Reply) => {
-                    left.replies.push(&self.ground.pending(&entry));
+                    left.replies.push(self.ground.pending(&entry));
                 }
             }
         })?;
