@@ -5,7 +5,7 @@
 //! proves that it did not arrive; where nobody knows it becomes a dead letter, `maybe_sent`, for a person to decide.
 
 use super::Kept;
-use super::account::Leased;
+use super::lease::Leased;
 use super::reply::{self, Sent};
 use crate::account::Account;
 use crate::callback::unix_now_s;
@@ -94,8 +94,8 @@ async fn dispatch(
             }
         }
         match reply::send(credentials, message).await {
-            Sent::Sent => parcel.sent += 1,
-            Sent::NotSent { reason, detail, pause } => {
+            Sent::Taken => parcel.sent += 1,
+            Sent::Unsent { reason, detail, pause } => {
                 let dead = spool.reply_failed(leased, failed(reason, &detail), pause).await;
                 return metrics.late_reply(if dead {
                     LateReply::GaveUp

@@ -1,7 +1,10 @@
 //! What another process has left: read at start, or when a process whose place this one takes has ended.
 
-use super::account::Left;
-use super::{Ground, Spool};
+use super::account::{AccountSpool, State};
+use super::queue::Restore;
+use super::{Ground, Spool, late};
+use crate::callback::unix_now_s;
+use crate::limits;
 use crate::store::spool::{EntryKind, EntryState};
 use crate::store::{Store, StoreError};
 use std::collections::{HashMap, HashSet};
@@ -49,6 +52,72 @@ impl Ground {
         !others.are_gone()
             && (others.waiting.contains(appid)
                 || self.store.spooled_since(others.last_id, appid).unwrap_or(true))
+    }
+}
+
+/// What another process has left of an account.
+struct Left {
+    callbacks: Restore,
+    replies: Restore,
+    /// Replies that were on their way.
+    sending: Vec<u64>,
+    dead: u64,
+    dead_bytes: u64,
+}
+
+impl Left {
+    fn new(now: u64) -> Left {
+        let (callbacks, replies) = (Restore::new(now), Restore::new(now));
+        Left { callbacks, replies, sending: Vec::new(), dead: 0, dead_bytes: 0 }
+    }
+}
+
+impl AccountSpool {
+    /// Takes over what another process has left: the entries that wait, and how many are dead. Those that this process has
+    /// written itself are known already.
+    fn restore(&self, left: Left) {
+        let mut state = self.state();
+        let known = state.callbacks.len();
+        let State { callbacks, replies, terms, unsure, .. } = &mut *state;
+        let mut added = 0;
+        for (queue, entries) in [(callbacks, left.callbacks), (replies, left.replies)] {
+            let own = queue.bytes();
+            if queue.is_idle() {
+                *queue = entries.finish(*terms);
+            } else {
+                entries.iter().for_each(|pending| queue.add(pending, false, None));
+            }
+            added += queue.bytes() - own;
+        }
+        unsure.extend(left.sending);
+        self.waiting.fetch_add(state.callbacks.len() - known, Ordering::AcqRel);
+        drop(state);
+        self.ground.quota.restore(&self.appid, added + left.dead_bytes);
+        self.dead.fetch_add(left.dead, Ordering::Relaxed);
+        self.changed.notify_one();
+    }
+
+    /// Whether a reply is this process's own.
+    fn has_reply(&self, id: u64) -> bool {
+        self.state().replies.contains(id)
+    }
+
+    /// Makes dead letters of the replies that were on their way when the process that sent them ended: nobody knows whether
+    /// WeChat has them.
+    pub(super) async fn bury_unsure(&self) {
+        let unsure = std::mem::take(&mut self.state().unsure);
+        for id in unsure {
+            let failed = late::maybe_sent("the process ended while it was being sent");
+            let store = &self.ground.store;
+            while let Err(error) = store.spool_dead(id, 1, unix_now_s(), failed.clone()).await {
+                if error == StoreError::Closed {
+                    return;
+                }
+                tokio::time::sleep(limits::STORE_REOPEN).await;
+            }
+            self.dead.fetch_add(1, Ordering::Relaxed);
+            self.tell("dead", id, late::MAYBE_SENT);
+        }
     }
 }
 

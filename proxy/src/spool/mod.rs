@@ -1,8 +1,9 @@
 //! The spool: what was acknowledged before the app took it, until the app has taken it.
 //!
 //! `queue` and `breaker` decide, without I/O or a clock, what is tried when; `account` puts them on the store, so that
-//! what is promised is on disk; `redeliver` calls the app, `late` sends replies that missed their callback. `load` takes
-//! over what an earlier process has left, `operate` is what operators do.
+//! what is promised is on disk: `keep` puts in, `lease` hands out and hears how that ended, `circuit` is what callbacks
+//! ask first. `redeliver` calls the app, `late` sends replies that missed their callback. `load` takes over what an earlier
+//! process has left, `operate` is what operators do.
 
 //! The spool: what was acknowledged before the app took it, until the app has taken it.
 //!
@@ -11,7 +12,10 @@
 
 mod account;
 pub mod breaker;
+mod circuit;
+mod keep;
 pub mod late;
+mod lease;
 mod load;
 mod operate;
 pub mod queue;
@@ -19,8 +23,9 @@ mod quota;
 mod redeliver;
 mod reply;
 
-pub use account::{AccountSpool, Leased, Seen};
+pub use account::{AccountSpool, Seen};
 pub use breaker::State as Circuit;
+pub use lease::Leased;
 
 use crate::account::Account;
 use crate::callback::judge::Subject;
