@@ -15,7 +15,7 @@ fn what_was_acknowledged_survives_kill_9() {
         program: PROGRAM,
         seed,
         users: 24,
-        pause: Duration::from_millis(60),
+        pause: Duration::from_millis(150),
         duration: Duration::from_secs(20),
         kills: 10,
         life: Duration::from_secs(2),

@@ -17,7 +17,7 @@ fn what_was_acknowledged_survives_a_hundred_times_kill_9() {
         program: PROGRAM,
         seed,
         users: 64,
-        pause: Duration::from_millis(100),
+        pause: Duration::from_millis(500),
         duration: Duration::from_secs(minutes * 60),
         kills: 100,
         life: Duration::from_secs(12),

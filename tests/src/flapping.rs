@@ -48,7 +48,7 @@ const ILL: [Mood; 9] = [
 ];
 
 /// The longest that a mood lasts.
-const TURN: Duration = Duration::from_secs(2);
+const TURN: Duration = Duration::from_secs(3);
 /// The longest that the app takes for an answer: longer than a call of [`Flapping::edge`] may last.
 const SLOWEST: Duration = Duration::from_secs(3);
 
