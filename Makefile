@@ -1,7 +1,7 @@
 # The front door. `make run` and `make test` work on a fresh Debian with Rust: what they need and do not find they
 # install (as root, or with sudo); when nothing is missing they install nothing and need no network.
 
-.PHONY: help run test bench check fmt lint fuzz
+.PHONY: help run test soak bench check fmt lint fuzz
 
 help: ## say what there is
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 8
@@ -11,9 +11,14 @@ run: ## build the edge and start it with conf/quickstart.toml
 	cargo run --release --package wxedge -- run --config conf/quickstart.toml
 
 test: target/venv/ready target/node/ready ## run every test
-	@$(call need,cc:gcc cc:libc6-dev cmake:cmake nginx:nginx-light node:nodejs)
+	@$(call need,cc:gcc cc:libc6-dev cmake:cmake nginx:nginx-light node:nodejs faketime:faketime)
 	cargo test --workspace --doc
 	$(NEXTEST)
+
+soak: ## prove for MINUTES=30, as root, that crashes and power cuts lose nothing
+	@$(call need,cc:gcc cc:libc6-dev cmake:cmake mkfs.xfs:xfsprogs mkfs.ext4:e2fsprogs)
+	WXEDGE_SOAK_MINUTES=$(or $(MINUTES),30) \
+		cargo test --release --package wxedge --test soak -- --nocapture --test-threads=1
 
 bench: ## measure wxedge beside nginx, Pingora, FastAPI and koa (ARGS="--help" says more)
 	@$(call need,cc:gcc cc:libc6-dev cmake:cmake nginx:nginx-light node:nodejs npm:npm)
@@ -30,6 +35,7 @@ lint: ## formatting, lints, documentation, licences
 	@$(call need,cc:gcc cc:libc6-dev cmake:cmake)
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo clippy --package wxedge --test soak --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
 	@cargo deny --version >/dev/null 2>&1 || cargo install --quiet --locked cargo-deny
 	cargo deny --log-level error check bans licenses sources
@@ -38,10 +44,8 @@ lint: ## formatting, lints, documentation, licences
 	python3 -m py_compile tests/bench/*.py tests/protocol/*.py tests/sdk/*.py
 
 fuzz: ## run every fuzz target for MINUTES=5; `make test` runs them for a second
-	BOLERO_RANDOM_ITERATIONS=1000000000000 BOLERO_RANDOM_TEST_TIME_MS=$$(($(MINUTES) * 60000)) \
+	BOLERO_RANDOM_ITERATIONS=1000000000000 BOLERO_RANDOM_TEST_TIME_MS=$$(($(or $(MINUTES),5) * 60000)) \
 		cargo test --release --package wxedge-tests --test fuzz -- --nocapture
-
-MINUTES = 5
 
 # cargo-nextest ends a test that hangs and runs each in a process of its own; without it `cargo test` does.
 NEXTEST = $(shell cargo nextest --version >/dev/null 2>&1 \

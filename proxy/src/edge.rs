@@ -209,7 +209,7 @@ impl Edge {
         let grace = config.runtime.grace;
         let metrics = Metrics::register(registry)?;
         let events: Arc<Events> = Arc::default();
-        let spool = Spool::open(store.clone(), events.clone(), &metrics)?;
+        let spool = Spool::open(store.clone(), &config.spool, events.clone(), &metrics)?;
         let state = State::new(config, None, &metrics, &store, &spool, &events)?;
         Ok(Edge {
             state: ArcSwap::from_pointee(state),

@@ -47,9 +47,11 @@ crate::opaque!(Event, Failed<'_>);
 pub struct Events {
     readers: broadcast::Sender<Event>,
     last_id: AtomicU64,
-    /// The second, and how many events of a kind were sent in it, by account and kind.
-    sent: Mutex<HashMap<(String, &'static str), (Instant, u32)>>,
+    sent: Mutex<HashMap<(String, &'static str), Sent>>,
 }
+
+/// How many events of one kind were sent for an account in the second that began then.
+type Sent = (Instant, u32);
 
 impl Default for Events {
     fn default() -> Self {

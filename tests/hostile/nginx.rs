@@ -11,19 +11,20 @@ use wxedge_tests::edge::{Builder, Edge};
 use wxedge_tests::folder::Folder;
 use wxedge_tests::http::{Connection, Response};
 use wxedge_tests::message::Message;
+use wxedge_tests::port::Port;
 use wxedge_tests::tls::Identity;
 use wxedge_tests::wechat::{Mode, Verdict, Wechat};
 use wxedge_tests::{PATIENCE, eventually};
 
 use crate::edge;
-use crate::sockets::{self, Reserved};
+use crate::sockets;
 
 const CONF: &str = include_str!("../../conf/nginx.conf");
 
 /// Dropping it ends it.
 struct Nginx {
     child: Child,
-    port: Reserved,
+    port: Port,
     folder: Folder,
 }
 
@@ -50,7 +51,7 @@ impl Nginx {
     }
 
     fn start(edge: &Edge, folder: Folder, mut site: String) -> Nginx {
-        let port = Reserved::port();
+        let port = Port::reserve();
         let path = folder.path().display();
         for (given, here) in [
             ("listen 80", format!("listen {} reuseport", port.address)),

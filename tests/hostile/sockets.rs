@@ -4,8 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream};
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use nix::sys::socket::{
-    AddressFamily, SockFlag, SockType, SockaddrIn, bind, connect, getsockname, setsockopt, socket,
-    sockopt,
+    AddressFamily, SockFlag, SockType, SockaddrIn, bind, connect, setsockopt, socket, sockopt,
 };
 use wxedge_tests::http::Connection;
 
@@ -32,21 +31,4 @@ pub(crate) fn narrow(to: SocketAddr) -> Connection {
     setsockopt(&socket, sockopt::RcvBuf, &4_096).unwrap();
     setsockopt(&socket, sockopt::TcpMaxSeg, &536).unwrap();
     finish(socket, to)
-}
-
-/// A port of 127.0.0.1 that nobody else gets, for a program that cannot be told to take any free one: it has to bind
-/// with `SO_REUSEPORT`, too.
-pub(crate) struct Reserved {
-    pub(crate) address: SocketAddr,
-    _socket: OwnedFd,
-}
-
-impl Reserved {
-    pub(crate) fn port() -> Reserved {
-        let socket = tcp();
-        setsockopt(&socket, sockopt::ReusePort, &true).unwrap();
-        bind(socket.as_raw_fd(), &SockaddrIn::new(127, 0, 0, 1, 0)).unwrap();
-        let bound: SockaddrIn = getsockname(socket.as_raw_fd()).unwrap();
-        Reserved { address: SocketAddr::V4(bound.into()), _socket: socket }
-    }
 }

@@ -2,16 +2,20 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::io::{Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{self, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, getsockname, socket};
+use nix::sys::socket::{
+    AddressFamily, Backlog, Shutdown, SockFlag, SockType, SockaddrIn, bind, getsockname, listen,
+    shutdown, socket,
+};
 
 use crate::canary;
 use crate::http::{find, header, reset};
+use crate::port::Port;
 
 /// One request as the app got it.
 #[derive(Debug, Clone)]
@@ -252,7 +256,7 @@ impl Gate {
     }
 }
 
-type Choose = Box<dyn Fn(&Request) -> Answer + Send + Sync>;
+type Choose = Arc<dyn Fn(&Request) -> Answer + Send + Sync>;
 
 /// The app. Dropping it ends it, with all its connections.
 #[derive(Debug)]
@@ -268,6 +272,10 @@ struct Inner {
     requests: Mutex<Vec<Request>>,
     /// Requests that were answered whole.
     answered: AtomicUsize,
+    listener: TcpListener,
+    /// Whether connections are taken, or refused.
+    listens: Mutex<bool>,
+    listens_again: Condvar,
     sockets: Mutex<HashMap<u64, TcpStream>>,
     connections: AtomicU64,
     most_connections: AtomicUsize,
@@ -287,23 +295,27 @@ impl App {
     /// When no port is free.
     #[must_use]
     pub fn start() -> App {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        // A port that the system chose itself it would take back from who stops listening.
+        let port = Port::reserve();
+        let listener = TcpListener::bind(port.address).expect("a port of ours");
         // A thousand calls may come at once.
-        nix::sys::socket::listen(&listener, nix::sys::socket::Backlog::MAXCONN).expect("a backlog");
-        let address = listener.local_addr().expect("an address");
+        listen(&listener, Backlog::MAXCONN).expect("a backlog");
         let inner = Arc::new(Inner {
             script: Mutex::default(),
-            usual: Mutex::new(Box::new(|_| Answer::taken())),
+            usual: Mutex::new(Arc::new(|_| Answer::taken())),
             requests: Mutex::default(),
             answered: AtomicUsize::new(0),
+            listener,
+            listens: Mutex::new(true),
+            listens_again: Condvar::new(),
             sockets: Mutex::default(),
             connections: AtomicU64::new(0),
             most_connections: AtomicUsize::new(0),
             over: AtomicBool::new(false),
         });
         let accepting = inner.clone();
-        crate::thread(move || accepting.accept(&listener));
-        App { address, inner }
+        crate::thread(move || accepting.accept());
+        App { address: port.address, inner }
     }
 
     /// An app that answers everything alike.
@@ -331,14 +343,40 @@ impl App {
         self.choose(move |_| answer.clone());
     }
 
-    /// The answer from now on, by what is asked.
+    /// The answer from now on, by what is asked. It may take its time to choose: each request has a thread of its own.
     pub fn choose(&self, choose: impl Fn(&Request) -> Answer + Send + Sync + 'static) {
-        *lock(&self.inner.usual) = Box::new(choose);
+        *lock(&self.inner.usual) = Arc::new(choose);
     }
 
     /// The next answers, each given once; then the usual one again.
     pub fn script(&self, answers: impl IntoIterator<Item = Answer>) {
         lock(&self.inner.script).extend(answers);
+    }
+
+    /// Refuses connections, and ends those that are there; the port stays its own.
+    pub fn stop_listening(&self) {
+        let mut listens = lock(&self.inner.listens);
+        *listens = false;
+        // Linux: the socket keeps its port and stops listening; whoever accepts gets an error.
+        let _stopped = shutdown(self.inner.listener.as_raw_fd(), Shutdown::Both);
+        drop(listens);
+        self.inner.close_connections();
+    }
+
+    /// Takes connections again.
+    ///
+    /// # Panics
+    /// Never: the port stayed its own.
+    pub fn listen_again(&self) {
+        let mut listens = lock(&self.inner.listens);
+        listen(&self.inner.listener, Backlog::MAXCONN).expect("a port that stayed ours");
+        *listens = true;
+        self.inner.listens_again.notify_all();
+    }
+
+    /// Forgets the requests until now, for tests with very many of them.
+    pub fn forget(&self) {
+        lock(&self.inner.requests).clear();
     }
 
     /// All requests until now.
@@ -415,12 +453,8 @@ impl App {
 impl Drop for App {
     fn drop(&mut self) {
         self.inner.over.store(true, Ordering::SeqCst);
-        // Wakes the thread that accepts.
-        let _woken = TcpStream::connect(self.address);
-        for socket in lock(&self.inner.sockets).values() {
-            // It may be closed already.
-            let _closed = socket.shutdown(Shutdown::Both);
-        }
+        self.stop_listening();
+        self.inner.listens_again.notify_all();
     }
 }
 
@@ -429,24 +463,43 @@ impl Inner {
         self.over.load(Ordering::SeqCst)
     }
 
-    fn accept(self: Arc<Self>, listener: &TcpListener) {
-        for socket in listener.incoming() {
-            if self.is_over() {
+    fn close_connections(&self) {
+        for socket in lock(&self.sockets).values() {
+            // It may be closed already.
+            let _closed = socket.shutdown(net::Shutdown::Both);
+        }
+    }
+
+    fn accept(self: Arc<Self>) {
+        while !self.is_over() {
+            match self.listener.accept() {
+                Ok((socket, _)) => self.clone().welcome(socket),
+                Err(_) => {
+                    let listens = lock(&self.listens);
+                    let stopped = |listens: &mut bool| !*listens && !self.is_over();
+                    drop(self.listens_again.wait_while(listens, stopped));
+                }
+            }
+        }
+    }
+
+    fn welcome(self: Arc<Self>, socket: TcpStream) {
+        let Ok(kept) = socket.try_clone() else { return };
+        let connection = self.connections.fetch_add(1, Ordering::SeqCst) + 1;
+        {
+            // Nobody slips in while the door is being closed.
+            let listens = lock(&self.listens);
+            if !*listens {
                 return;
             }
-            let Ok(socket) = socket else { continue };
-            let connection = self.connections.fetch_add(1, Ordering::SeqCst) + 1;
-            let Ok(kept) = socket.try_clone() else { continue };
             let mut sockets = lock(&self.sockets);
             sockets.insert(connection, kept);
             self.most_connections.fetch_max(sockets.len(), Ordering::SeqCst);
-            drop(sockets);
-            let app = self.clone();
-            crate::thread(move || {
-                app.serve(socket, connection);
-                lock(&app.sockets).remove(&connection);
-            });
         }
+        crate::thread(move || {
+            self.serve(socket, connection);
+            lock(&self.sockets).remove(&connection);
+        });
     }
 
     fn serve(&self, mut socket: TcpStream, connection: u64) {
@@ -456,7 +509,8 @@ impl Inner {
         while let Some(request) = read_request(&mut socket, &mut unread, connection) {
             lock(&self.requests).push(request.clone());
             let scripted = lock(&self.script).pop_front();
-            let answer = scripted.unwrap_or_else(|| lock(&self.usual)(&request));
+            let usual = lock(&self.usual).clone();
+            let answer = scripted.unwrap_or_else(|| usual(&request));
             if !self.give(&answer, &mut socket) {
                 return;
             }
@@ -580,8 +634,8 @@ impl Deaf {
     #[must_use]
     pub fn full() -> Deaf {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let backlog = nix::sys::socket::Backlog::new(0).expect("a backlog");
-        nix::sys::socket::listen(&listener, backlog).expect("a smaller backlog");
+        let backlog = Backlog::new(0).expect("a backlog");
+        listen(&listener, backlog).expect("a smaller backlog");
         let address = listener.local_addr().expect("an address");
         let mut filling = Vec::new();
         let impatience = Duration::from_millis(200);

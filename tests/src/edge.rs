@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -128,6 +129,7 @@ pub struct Builder {
     environment: Vec<(String, String)>,
     admin_key: bool,
     folder: Option<Arc<Folder>>,
+    store: Option<PathBuf>,
     upgrade: bool,
 }
 
@@ -148,11 +150,14 @@ impl Builder {
             environment: Vec::new(),
             admin_key: true,
             folder: None,
+            store: None,
             upgrade: false,
         }
     }
 
-    fn main(mut self, change: impl FnOnce(Account) -> Account) -> Builder {
+    /// The account `main`, changed.
+    #[must_use]
+    pub fn main(mut self, change: impl FnOnce(Account) -> Account) -> Builder {
         let main = self.accounts.remove(0);
         self.accounts.insert(0, change(main));
         self
@@ -288,7 +293,13 @@ impl Builder {
         Builder { upgrade: true, ..self.folder(&edge.folder) }
     }
 
-    /// The configuration file's text, for an edge that keeps its store in `folder`.
+    /// With its store in this folder, not in the folder of the test.
+    #[must_use]
+    pub fn store(self, store: &Path) -> Builder {
+        Builder { store: Some(store.to_owned()), ..self }
+    }
+
+    /// The configuration file's text, for an edge that keeps its store in `folder` unless told otherwise.
     ///
     /// # Panics
     /// Never: text can always be longer.
@@ -313,7 +324,8 @@ impl Builder {
         }
         text.push_str(&lines(&self.runtime));
         text.push_str(&format!("upgrade_sock = \"{path}/upgrade.sock\"\n"));
-        text.push_str(&format!("[store]\nurl = \"embedded:{path}/store\"\n"));
+        let store = self.store.clone().unwrap_or_else(|| folder.path().join("store"));
+        text.push_str(&format!("[store]\nurl = \"embedded:{}\"\n", store.display()));
         text.push_str("[wechat]\n");
         if !self.wechat.iter().any(|line| line.starts_with("api_base")) {
             // Nobody is there: no test asks the real WeChat.
@@ -669,6 +681,17 @@ impl Edge {
             eventually_some(patience, "the edge ends", || self.child.try_wait().expect("a child"));
         self.exit = Some(exit);
         exit
+    }
+
+    /// Ends it without a warning, as a crash does.
+    ///
+    /// # Panics
+    /// When it has ended by itself.
+    #[track_caller]
+    pub fn kill(&mut self) {
+        assert!(self.is_running(), "it ended by itself: {}", self.stderr.rest());
+        self.signal(Signal::SIGKILL);
+        self.await_exit(PATIENCE);
     }
 
     /// Whether it has not ended.

@@ -7,6 +7,13 @@
 //! | [`message`] | messages and events as WeChat words them |
 //! | [`app`] | the app: answers as told, badly where told, and remembers what it was asked |
 //! | [`edge`] | the real `wxedge`, started with a configuration of its own, ended by its id |
+//! | [`users`], [`journal`] | users who write numbered messages, and the book of what became of each |
+//! | [`flapping`] | an app that is well and ill by turns |
+//! | [`crash`] | the proof that `kill -9` loses nothing |
+//! | [`disk`] | a disk of the store that fails as told |
+//! | [`port`] | a port that nobody else gets |
+//! | [`spool`] | what the edge says of its spool |
+//! | [`seed`] | chance that can be had again |
 //! | [`canary`] | every secret of those configurations; none of them may turn up in any output |
 //! | [`http`] | an HTTP/1.1 client that sends what it is told, byte for byte |
 //! | [`tls`] | certificates, and clients that trust them |
@@ -20,12 +27,20 @@
 
 pub mod app;
 pub mod canary;
+pub mod crash;
+pub mod disk;
 pub mod edge;
+pub mod flapping;
 pub mod folder;
 pub mod http;
+pub mod journal;
 pub mod message;
 pub mod metrics;
+pub mod port;
+pub mod seed;
+pub mod spool;
 pub mod tls;
+pub mod users;
 pub mod wechat;
 pub mod wechat_api;
 pub mod xml;

@@ -78,7 +78,7 @@ impl Delivery<'_> {
                 let passive = self.subject.passive(&answer, record.notes());
                 claimed.settle(passive.outcome, &passive.response);
                 if matches!(answer, Answer::CustomerService(_)) {
-                    self.keeper().follow(answer);
+                    self.keeper().follow(answer, place);
                 }
                 Ok((passive.outcome, passive.response))
             }
@@ -104,6 +104,8 @@ impl Delivery<'_> {
         let nth = flight.join();
         tokio::select! {
             biased;
+            // Who has left takes no answer away from a repeat or a late reply.
+            () = gone(session) => return Err(Rejection::new(Outcome::ClientGone, "waiting")),
             landed = flight.landed() => return Ok(landed.ok().map(|landing| {
                 // What goes to the user as a late reply goes to nobody else.
                 let response =
@@ -111,17 +113,13 @@ impl Delivery<'_> {
                 (Outcome::Joined, response)
             })),
             () = self.must_answer(self.deadline()) => {}
-            () = gone(session) => return Err(Rejection::new(Outcome::ClientGone, "waiting")),
         }
         let last = nth >= limits::DELIVERIES
             || self.arrival.first_byte.duration_since(flight.begun) >= limits::JOIN_LAST;
-        if !last && let Some(permit) = self.hold_permit() {
-            return self.hold(session, flight, permit).await.map(Some);
-        }
-        flight.fall_due();
-        let (outcome, response) = self.landing(session, flight).await?;
+        let permit = if last { None } else { self.hold_permit() };
+        let (outcome, response) = self.overdue(session, flight, permit).await?;
         let outcome = match outcome {
-            Outcome::FallbackDeadline => outcome,
+            Outcome::FallbackDeadline | Outcome::Held => outcome,
             _ => Outcome::Joined,
         };
         Ok(Some((outcome, response)))
@@ -149,11 +147,21 @@ impl Delivery<'_> {
     ) -> Result<(Outcome, Response), Rejection> {
         let flight = claimed.flight().clone();
         self.keeper().hold(claimed, call, place);
-        match self.hold_permit() {
-            Some(permit) => self.hold(session, &flight, permit).await,
+        self.overdue(session, &flight, self.hold_permit()).await
+    }
+
+    /// The deadline of this delivery has come: it is held when it may be, or answered.
+    async fn overdue(
+        &self,
+        session: &mut ServerSession,
+        flight: &Flight,
+        permit: Option<HoldPermit>,
+    ) -> Result<(Outcome, Response), Rejection> {
+        match permit {
+            Some(permit) => self.hold(session, flight, permit).await,
             None => {
                 flight.fall_due();
-                self.landing(session, &flight).await
+                self.landing(session, flight).await
             }
         }
     }
@@ -172,9 +180,9 @@ impl Delivery<'_> {
         let until = self.arrival.first_byte + limits::JOIN_HELD;
         tokio::select! {
             biased;
+            () = gone(session) => {}
             landed = flight.landed() => return self.landed(flight, landed),
             () = sleep_until(until.into()) => {}
-            () = gone(session) => {}
         }
         permit.spend();
         session.set_keepalive(None);
@@ -190,8 +198,8 @@ impl Delivery<'_> {
         let last = self.arrival.first_byte + self.subject.answer_by();
         let landed = tokio::select! {
             biased;
-            landed = timeout_at(last.into(), flight.landed()) => landed,
             () = gone(session) => return Err(Rejection::new(Outcome::ClientGone, "waiting")),
+            landed = timeout_at(last.into(), flight.landed()) => landed,
         };
         self.landed(flight, landed.unwrap_or(Err("store_slow")))
     }

@@ -316,3 +316,6 @@ impl Flight {
         self.due.notified().await;
     }
 }
+
+#[cfg(test)]
+mod tests;

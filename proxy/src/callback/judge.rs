@@ -144,10 +144,10 @@ impl Subject<'_> {
         normalize(self.account, self.message, self.clear, self.facts, attempt, deadline)
     }
 
-    /// Whether WeChat may be left without an answer so that it repeats the message. Only what a user waits for.
+    /// Whether WeChat may be left without an answer so that it repeats the message. Only what a user waits for: what the
+    /// user wrote, tapped or scanned.
     pub fn may_be_held(&self) -> bool {
-        self.account.config.on_deadline == OnDeadline::Join
-            && self.message.class() == Class::Conversation
+        self.account.config.on_deadline == OnDeadline::Join && self.message.reply_window().is_some()
     }
 
     /// The last moment for an answer, from the delivery's first byte.

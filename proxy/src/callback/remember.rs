@@ -82,10 +82,12 @@ impl Keeper {
         });
     }
 
-    /// The app has answered in time, with something that can only follow as a customer-service message.
-    pub fn follow(self, answer: Answer) {
+    /// The app has answered in time, with something that can only follow as a customer-service message. The callback keeps
+    /// its place until then: there are no more of these than callbacks, and the edge does not end before them.
+    pub fn follow(self, answer: Answer, place: Place) {
         tokio::spawn(async move {
             self.late_reply(None, answer).await;
+            drop(place);
         });
     }
 
@@ -190,7 +192,10 @@ impl Keeper {
                 return;
             }
         }
-        self.late_reply(None, answer).await;
+        // What is dropped was counted with the passive answer.
+        if answer != Answer::Dropped {
+            self.late_reply(None, answer).await;
+        }
     }
 
     async fn late_reply(&self, leased: Option<Leased>, answer: Answer) {

@@ -115,13 +115,13 @@ impl Breaker {
         }
     }
 
-    /// Whether the caller is to make a call now, with the oldest entry or, if none waits, with a live message, and to tell
-    /// its end with [`Breaker::probe_ended`]: one a second, one at a time.
+    /// Whether the caller is to make a call now, with the oldest entry or, if none waits, with a live message, and to
+    /// tell its end with [`Breaker::probe_ended`]: one a second, one at a time.
     pub fn try_probe(&mut self, now: u64) -> bool {
         let pause = match self.state {
             State::Closed => return false,
             State::Open => limits::CIRCUIT_PROBE,
-            State::Probing => limits::CIRCUIT_PROBE_LOST,
+            State::Probing => limits::CIRCUIT_PROBE_HANGS,
         };
         if u128::from(now.saturating_sub(self.tried)) < pause.as_millis() {
             return false;

@@ -5,7 +5,7 @@
 //! proves that it did not arrive; where nobody knows it becomes a dead letter, `maybe_sent`, for a person to decide.
 
 use super::Kept;
-use super::account::Leased;
+use super::lease::Leased;
 use super::reply::{self, Sent};
 use crate::account::Account;
 use crate::callback::unix_now_s;
@@ -94,8 +94,8 @@ async fn dispatch(
             }
         }
         match reply::send(credentials, message).await {
-            Sent::Sent => parcel.sent += 1,
-            Sent::NotSent { reason, detail, pause } => {
+            Sent::Taken => parcel.sent += 1,
+            Sent::Unsent { reason, detail, pause } => {
                 let dead = spool.reply_failed(leased, failed(reason, &detail), pause).await;
                 return metrics.late_reply(if dead {
                     LateReply::GaveUp
@@ -169,5 +169,33 @@ impl Parcel {
     fn to_json(&self) -> Vec<u8> {
         // Strings, numbers and maps of them always become JSON.
         serde_json::to_vec(self).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn parcel(until_s: i64) -> Parcel {
+        let messages = ["一", "二"].map(|text| json!({"text": text}).as_object().unwrap().clone());
+        Parcel { until_s, sent: 1, messages: messages.into() }
+    }
+
+    #[test]
+    fn a_parcel_is_what_it_was_after_the_disk() {
+        let json = parcel(7).to_json();
+        let expected = r#"{"until_s":7,"sent":1,"messages":[{"text":"一"},{"text":"二"}]}"#;
+        assert_eq!(String::from_utf8(json.clone()).unwrap(), expected);
+        let read: Parcel = serde_json::from_slice(&json).unwrap();
+        assert_eq!(read.messages, parcel(7).messages);
+        assert_eq!((read.until_s, read.sent), (7, 1));
+    }
+
+    #[test]
+    fn a_window_ends_with_its_last_second() {
+        let now_s = unix_now_s();
+        assert!(parcel(now_s).is_over());
+        assert!(!parcel(now_s + 60).is_over());
     }
 }

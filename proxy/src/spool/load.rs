@@ -1,8 +1,11 @@
 //! What another process has left: read at start, or when a process whose place this one takes has ended.
 
-use super::account::Left;
-use super::{Ground, Spool};
-use crate::store::spool::{EntryKind, EntryState};
+use super::account::{AccountSpool, State};
+use super::queue::Restore;
+use super::{Ground, Spool, late};
+use crate::callback::unix_now_s;
+use crate::limits;
+use crate::store::spool::{Entry, EntryKind, EntryState};
 use crate::store::{Store, StoreError};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -52,6 +55,90 @@ impl Ground {
     }
 }
 
+/// What another process has left of an account.
+struct Left {
+    callbacks: Restore,
+    replies: Restore,
+    /// Replies that were on their way.
+    sending: Vec<u64>,
+    dead: u64,
+    dead_bytes: u64,
+    /// Dead letters that this process has counted.
+    counted: HashSet<u64>,
+}
+
+impl Left {
+    /// A dead letter.
+    fn dead(&mut self, entry: &Entry) {
+        if !self.counted.contains(&entry.id) {
+            self.dead += 1;
+            self.dead_bytes += entry.bytes;
+        }
+    }
+}
+
+impl AccountSpool {
+    /// Takes over what another process has left: the entries that wait, and how many are dead. Those that this process has
+    /// written itself are known already.
+    fn restore(&self, left: Left) {
+        let mut state = self.state();
+        let known = state.callbacks.len();
+        let State { callbacks, replies, terms, unsure, .. } = &mut *state;
+        let mut added = 0;
+        for (queue, entries) in [(callbacks, left.callbacks), (replies, left.replies)] {
+            let own = queue.bytes();
+            if queue.is_idle() {
+                *queue = entries.finish(*terms);
+            } else {
+                entries.iter().for_each(|pending| queue.add(pending, false, None));
+            }
+            added += queue.bytes() - own;
+        }
+        unsure.extend(left.sending);
+        self.waiting.fetch_add(state.callbacks.len() - known, Ordering::AcqRel);
+        drop(state);
+        self.ground.quota.restore(&self.appid, added + left.dead_bytes);
+        self.dead.fetch_add(left.dead, Ordering::Relaxed);
+        self.changed.notify_one();
+    }
+
+    /// What another process has left, before it is read.
+    fn nothing_left(&self) -> Left {
+        let restore = || Restore::new(self.ground.now_ms());
+        Left {
+            callbacks: restore(),
+            replies: restore(),
+            sending: Vec::new(),
+            dead: 0,
+            dead_bytes: 0,
+            counted: self.state().counted.clone(),
+        }
+    }
+
+    /// Whether a reply is this process's own.
+    fn has_reply(&self, id: u64) -> bool {
+        self.state().replies.contains(id)
+    }
+
+    /// Makes dead letters of the replies that were on their way when the process that sent them ended: nobody knows whether
+    /// WeChat has them.
+    pub(super) async fn bury_unsure(&self) {
+        let unsure = std::mem::take(&mut self.state().unsure);
+        for id in unsure {
+            let failed = late::maybe_sent("the process ended while it was being sent");
+            let store = &self.ground.store;
+            while let Err(error) = store.spool_dead(id, 1, unix_now_s(), failed.clone()).await {
+                if error == StoreError::Closed {
+                    return;
+                }
+                tokio::time::sleep(limits::STORE_REOPEN).await;
+            }
+            self.count_dead(id);
+            self.tell("dead", id, late::MAYBE_SENT);
+        }
+    }
+}
+
 impl Spool {
     /// Reads everything that is in the store and not known yet.
     pub(super) fn load(&self) -> Result<(), StoreError> {
@@ -72,10 +159,10 @@ impl Spool {
                 (EntryState::Dead, _) => left.dead(&entry),
                 (EntryState::Sending, _) => left.sending.push(entry.id),
                 (EntryState::Pending, EntryKind::Callback) => {
-                    left.callbacks.push(&self.ground.pending(&entry));
+                    left.callbacks.push(self.ground.pending(&entry));
                 }
                 (EntryState::Pending, EntryKind::Reply) => {
-                    left.replies.push(&self.ground.pending(&entry));
+                    left.replies.push(self.ground.pending(&entry));
                 }
             }
         })?;

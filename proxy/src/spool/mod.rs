@@ -1,12 +1,16 @@
 //! The spool: what was acknowledged before the app took it, until the app has taken it.
 //!
 //! `queue` and `breaker` decide, without I/O or a clock, what is tried when; `account` puts them on the store, so that
-//! what is promised is on disk; `redeliver` calls the app, `late` sends replies that missed their callback. `load` takes
-//! over what an earlier process has left, `operate` is what operators do.
+//! what is promised is on disk: `keep` puts in, `lease` hands out and hears how that ended, `circuit` is what callbacks
+//! ask first. `redeliver` calls the app, `late` sends replies that missed their callback. `load` takes over what an earlier
+//! process has left, `operate` is what operators do.
 
 mod account;
 pub mod breaker;
+mod circuit;
+mod keep;
 pub mod late;
+mod lease;
 mod load;
 mod operate;
 pub mod queue;
@@ -14,8 +18,9 @@ mod quota;
 mod redeliver;
 mod reply;
 
-pub use account::{AccountSpool, Leased, Seen};
+pub use account::{AccountSpool, Seen};
 pub use breaker::State as Circuit;
+pub use lease::Leased;
 
 use crate::account::Account;
 use crate::callback::judge::Subject;
@@ -55,6 +60,8 @@ struct Ground {
     write_seconds: prometheus::Histogram,
     /// The zero of the queues' clock.
     started: Instant,
+    /// The longest wait that an entry brings over a restart.
+    restored_wait: Duration,
     others: Arc<load::Others>,
 }
 
@@ -125,8 +132,7 @@ impl Ground {
         let now = self.now_ms();
         let now_s = unix_now_s();
         let wait = entry.due_ms.saturating_sub(now_s.saturating_mul(1_000));
-        let wait =
-            u64::try_from(wait).unwrap_or(0).min(limits::SPOOL_RESTORED_WAIT.as_millis() as u64);
+        let wait = u64::try_from(wait).unwrap_or(0).min(self.restored_wait.as_millis() as u64);
         Pending {
             id: entry.id,
             user: entry.user,
@@ -151,7 +157,12 @@ impl Spool {
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub fn open(store: Store, events: Arc<Events>, metrics: &Metrics) -> Result<Spool, StoreError> {
+    pub fn open(
+        store: Store,
+        config: &config::Spool,
+        events: Arc<Events>,
+        metrics: &Metrics,
+    ) -> Result<Spool, StoreError> {
         let others = Arc::new(load::Others::look(&store)?);
         let ground = Ground {
             store,
@@ -159,6 +170,7 @@ impl Spool {
             events,
             write_seconds: metrics.spool.write_seconds.clone(),
             started: Instant::now(),
+            restored_wait: config.retry_max.min(limits::SPOOL_RESTORED_WAIT),
             others,
         };
         let spool = Spool {

@@ -1,11 +1,12 @@
 //! What operators do with the spool: look, replay, delete, erase; and what time does to dead letters.
 
-use super::{AccountSpool, Spool};
+use super::{AccountSpool, Circuit, Spool};
 use crate::callback::unix_now_s;
 use crate::limits;
 use crate::store::StoreError;
-use crate::store::spool::{Entry, Filter};
+use crate::store::spool::{Entry, EntryKind, EntryState, Filter};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 impl Spool {
@@ -85,5 +86,44 @@ impl Spool {
                 }
             }
         }
+    }
+}
+
+impl AccountSpool {
+    /// A dead letter is pending again.
+    pub(super) fn revived(&self, entry: &Entry) {
+        let pending = self.ground.pending(entry);
+        if !self.discount_dead(entry.id) {
+            self.ground.quota.restore(&self.appid, entry.bytes);
+        }
+        if entry.kind == EntryKind::Callback {
+            self.waiting.fetch_add(1, Ordering::AcqRel);
+        }
+        self.state().queue(entry.kind).add(pending, false, None);
+        self.tell("replayed", entry.id, "");
+        self.changed.notify_one();
+    }
+
+    /// The row of an entry was deleted: `action` says why.
+    pub(super) fn deleted(&self, entry: &Entry, action: &'static str) {
+        let bytes = u32::try_from(entry.bytes).unwrap_or(u32::MAX);
+        if self.state().queue(entry.kind).remove(entry.id).is_some() {
+            self.left(entry.kind, Some(bytes));
+        } else if entry.state == EntryState::Dead && self.discount_dead(entry.id) {
+            self.ground.quota.give_back(&self.appid, bytes.into());
+        }
+        self.tell(action, entry.id, "");
+        self.changed.notify_one();
+    }
+
+    /// When the next entry is due, in Unix seconds; nothing while it is in hand or the circuit is open.
+    pub fn next_attempt_s(&self, entry: &Entry) -> Option<i64> {
+        let mut state = self.state();
+        if state.breaker.state() != Circuit::Closed && entry.kind == EntryKind::Callback {
+            return None;
+        }
+        let due = state.queue(entry.kind).get(entry.id)?.due;
+        let wait = due.saturating_sub(self.ground.now_ms()) / 1_000;
+        Some(unix_now_s().saturating_add_unsigned(wait))
     }
 }

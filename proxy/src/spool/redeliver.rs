@@ -1,6 +1,7 @@
 //! Redelivery: one task an account, which asks its spool what is to be tried, and tries it.
 
-use super::account::{Leased, Running};
+use super::account::Running;
+use super::lease::Leased;
 use super::{Kept, late};
 use crate::account::{Account, App};
 use crate::callback::judge::{self, Judged};

@@ -13,9 +13,9 @@ const PATH: &str = "/cgi-bin/message/custom/send";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Sent {
     /// WeChat took it.
-    Sent,
+    Taken,
     /// It was not sent, which is certain, and may be sent later.
-    NotSent {
+    Unsent {
         /// `no_token`; without a connection `dns`, `dns_timeout`, `connect`, `connect_timeout`, `tls`, `proxy`; what
         /// WeChat said: `busy`, `rate`, `token`.
         reason: &'static str,
@@ -58,7 +58,7 @@ pub(super) async fn send(credentials: &Credentials, message: &Map<String, Value>
         Err(error) => {
             let (reason, detail) = (error.reason(), error.to_string());
             if error.is_unsent() {
-                Sent::NotSent { reason, detail, pause: None }
+                Sent::Unsent { reason, detail, pause: None }
             } else {
                 Sent::Maybe { reason, detail }
             }
@@ -73,11 +73,11 @@ fn judge(status: u16, body: &[u8]) -> Sent {
         let detail = format!("HTTP {status}, but no answer of WeChat's; it may have been executed");
         return Sent::Maybe { reason: Failure::Invalid.reason(), detail };
     }
-    let Some(answer) = error else { return Sent::Sent };
+    let Some(answer) = error else { return Sent::Taken };
     let (errcode, unsent) = (answer.errcode, Unsent::of(answer.errcode));
     let (reason, detail) = (unsent.label(), format!("errcode {errcode}, {}", answer.shown()));
     if unsent.is_temporary() {
-        Sent::NotSent { reason, detail, pause: unsent.pause() }
+        Sent::Unsent { reason, detail, pause: unsent.pause() }
     } else {
         Sent::Refused { errcode, reason, detail }
     }

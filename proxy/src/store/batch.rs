@@ -1,14 +1,15 @@
 //! A transaction, as the writes in it see it: a connection, and what they share.
 
 use crate::limits;
-use rusqlite::Connection;
-use std::cell::Cell;
+use rusqlite::{CachedStatement, Connection};
+use std::cell::{Cell, RefCell, RefMut};
 use std::ops::Deref;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// One transaction.
 pub(super) struct Batch<'a> {
     database: &'a Connection,
+    statements: RefCell<Vec<(&'static str, CachedStatement<'a>)>>,
     last_id: Cell<i64>,
     /// Whether another process's ids are among those that `last_id` knows of.
     looked: Cell<bool>,
@@ -19,7 +20,23 @@ impl<'a> Batch<'a> {
     /// A transaction in `database`, after ids up to `last_id` have been given.
     pub(super) fn new(database: &'a Connection, last_id: i64) -> Batch<'a> {
         let [looked, erased] = [Cell::new(false), Cell::new(false)];
-        Batch { database, last_id: Cell::new(last_id), looked, erased }
+        let statements = RefCell::default();
+        Batch { database, statements, last_id: Cell::new(last_id), looked, erased }
+    }
+
+    /// A statement that many writes of a batch have: prepared for the first of them.
+    pub(super) fn statement(
+        &self,
+        sql: &'static str,
+    ) -> rusqlite::Result<RefMut<'_, CachedStatement<'a>>> {
+        let mut statements = self.statements.borrow_mut();
+        // The same text stands in one place.
+        let known = statements.iter().position(|(known, _)| std::ptr::eq(*known, sql));
+        let place = known.unwrap_or(statements.len());
+        if known.is_none() {
+            statements.push((sql, self.database.prepare_cached(sql)?));
+        }
+        Ok(RefMut::map(statements, |statements| &mut statements[place].1))
     }
 
     /// An id that is higher than every other, also than those that another process has given during an upgrade.

@@ -30,7 +30,8 @@ pub(super) fn open(path: &Path) -> Result<Connection, OpenError> {
     if version > 0 {
         check(path, &database)?;
     } else {
-        // Can be chosen only before the first table.
+        // Both can be chosen only before the first table.
+        database.pragma_update(None, "page_size", limits::STORE_PAGE_BYTES).map_err(of)?;
         database.pragma_update(None, "auto_vacuum", "INCREMENTAL").map_err(of)?;
     }
     schema::migrate(&mut database).map_err(of)?;

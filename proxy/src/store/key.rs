@@ -94,11 +94,12 @@ impl Keys {
 
     /// `text` encrypted, and bound to `place`; `None` when there is no key.
     pub(super) fn seal(&self, place: &[u8], text: &[u8]) -> Option<Vec<u8>> {
+        let cipher = self.content.as_ref()?;
         // Random ones may repeat after 2^32 messages, at a chance of 2^-32.
         let nonce: [u8; NONCE] = rand::random();
         let payload = Payload { msg: text, aad: place };
         // Only 64 GiB are too long.
-        let sealed = self.content.as_ref()?.encrypt(&Nonce::from(nonce), payload).ok()?;
+        let sealed = cipher.encrypt(&Nonce::from(nonce), payload).ok()?;
         Some([&nonce, &sealed[..]].concat())
     }
 
@@ -134,6 +135,6 @@ pub(super) fn user_hash_in_clear(appid: &str, openid: &str) -> u64 {
 }
 
 /// The first 64 of so many bits.
-pub(super) fn first(hash: [u8; 32]) -> u64 {
+fn first(hash: [u8; 32]) -> u64 {
     hash.first_chunk().map_or(0, |first| u64::from_be_bytes(*first))
 }

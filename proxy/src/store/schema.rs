@@ -58,7 +58,7 @@ const SPOOL: &str = "
     CREATE TABLE content (
         id      INTEGER PRIMARY KEY,
         sealed  INTEGER NOT NULL,     -- 0 in clear, 1 encrypted with store.key_file
-        sum     INTEGER NOT NULL,     -- checksum over id, appid and content
+        sum     INTEGER NOT NULL,     -- CRC-32 over sealed, id, appid and content
         content BLOB NOT NULL
     ) STRICT;
 

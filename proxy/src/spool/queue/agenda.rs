@@ -70,4 +70,9 @@ impl Agenda {
             None => self.waiting.first().map(|(due, _)| *due),
         }
     }
+
+    #[cfg(test)]
+    pub(super) fn heap_bytes(&self) -> usize {
+        self.ready.heap_bytes()
+    }
 }

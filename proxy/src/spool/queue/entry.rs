@@ -3,7 +3,7 @@
 use crate::limits;
 
 /// An entry of the spool, durable and not yet taken by the app. Times are milliseconds of a monotonic clock.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pending {
     /// Grows with the order of arrival.
     pub id: u64,

@@ -1,11 +1,11 @@
 //! Entries of one account on their way to the app: which is tried next, and what follows from how that ends.
 //!
-//! Pure: no I/O, no clock, no randomness. What the queue holds is durable already; the caller makes the calls, keeps what
-//! they lead to in the store, and tells the queue. Times are milliseconds of a monotonic clock.
+//! Pure: no I/O, no clock, no randomness. What the queue holds is durable already; the caller makes the calls, keeps
+//! what they lead to in the store, and tells the queue. Times are milliseconds of a monotonic clock.
 //!
 //! | event | what follows |
 //! |---|---|
-//! | an entry is added | its user's entries are tried in the order of ids, one at a time; users do not wait for each other |
+//! | an entry is added | its user's entries are tried in the order of ids, one at a time; no user waits for another |
 //! | its first call still runs | it is leased: not tried before that call's end is told |
 //! | an attempt fails | a pause that doubles, at least what `Retry-After` asks; a dead letter when it is too old |
 //! | it failed 8 times for a fault of its own | its user no longer waits for it; it is tried on by itself |
@@ -18,6 +18,7 @@ mod agenda;
 mod entry;
 mod order;
 mod pages;
+mod probe;
 mod restore;
 mod terms;
 
@@ -26,11 +27,11 @@ pub use order::Announced;
 pub use restore::Restore;
 pub use terms::{Failure, Terms, Verdict};
 
-use crate::limits;
 use agenda::Agenda;
 use entry::{Entry, Lease};
 use order::Order;
 use pages::Pages;
+use probe::Probe;
 
 /// An entry to be tried now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,17 +60,6 @@ pub struct Queue {
 
 // A million entries.
 crate::opaque!(Queue);
-
-/// Who an open circuit is probed with.
-#[derive(Default)]
-struct Probe {
-    /// The last one.
-    id: Option<u64>,
-    /// Its failures in a row.
-    failures: u32,
-    /// Older ones have given way.
-    from: u64,
-}
 
 impl Queue {
     /// An empty queue; it is `now`.
@@ -108,18 +98,19 @@ impl Queue {
         self.offer(user);
     }
 
-    /// An entry is durable. With `leased` its first call still runs; that call's end is to be told. A dead letter that is
-    /// replayed is added like a new entry: it is tried before younger ones of its user that are not in flight.
-    pub fn add(&mut self, pending: &Pending, leased: bool, announced: Option<Announced>) {
+    /// An entry is durable. With `leased` its first call still runs; that call's end is to be told. A dead letter that
+    /// is replayed is added like a new entry, with 0 failures: it is tried before younger ones of its user, but for one
+    /// that is in flight.
+    pub fn add(&mut self, pending: Pending, leased: bool, announced: Option<Announced>) {
         if let Some(announced) = announced {
             self.withdraw(announced);
         }
-        let Pending { id, user, due, .. } = *pending;
+        let Pending { id, user, due, .. } = pending;
         if self.entries.get(id).is_some() {
             return;
         }
         let lease = if leased { Lease::FirstCall } else { Lease::None };
-        let entry = Entry::new(pending, lease, self.successes);
+        let entry = Entry::new(&pending, lease, self.successes);
         let holds = entry.holds();
         self.bytes += u64::from(entry.bytes);
         self.entries.insert(id, entry);
@@ -161,14 +152,7 @@ impl Queue {
             return None;
         }
         self.hasten(now);
-        let id = self.agenda.take_from(self.probe.from).or_else(|| {
-            self.probe.from = 0;
-            self.agenda.take_from(0)
-        })?;
-        if self.probe.id != Some(id) {
-            self.probe.id = Some(id);
-            self.probe.failures = 0;
-        }
+        let id = self.probe.take(&mut self.agenda)?;
         self.begin(id)
     }
 
@@ -334,17 +318,6 @@ impl Queue {
         for id in self.agenda.pull(now) {
             if let Some(entry) = self.entries.get_mut(id) {
                 entry.due = now;
-            }
-        }
-    }
-}
-
-impl Probe {
-    fn failed(&mut self, id: u64) {
-        if self.id == Some(id) {
-            self.failures += 1;
-            if self.failures >= limits::SPOOL_PROBE_FAILURES {
-                self.from = id.saturating_add(1);
             }
         }
     }

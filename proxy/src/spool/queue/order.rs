@@ -82,7 +82,7 @@ impl Order {
 
     pub(super) fn announce(&mut self, user: u64) -> Announced {
         self.busy.entry(user).or_default();
-        // Who has its turn keeps it.
+        // Whose turn it is, keeps it.
         let _turn = self.turn(user);
         self.ticket += 1;
         let ticket = self.ticket;
@@ -113,5 +113,10 @@ impl Order {
         if busy.in_flight == 0 && busy.announced.is_empty() {
             self.busy.remove(&user);
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn heap_bytes(&self) -> usize {
+        self.entries.heap_bytes()
     }
 }

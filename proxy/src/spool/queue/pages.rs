@@ -99,3 +99,6 @@ impl<K: Ord + Copy, V> Pages<K, V> {
         self.len += 1;
     }
 }
+
+#[cfg(test)]
+mod tests;

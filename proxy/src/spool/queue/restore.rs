@@ -30,9 +30,9 @@ impl Restore {
     }
 
     /// One entry more; fastest in the order of ids.
-    pub fn push(&mut self, pending: &Pending) {
-        let Pending { id, user, due, bytes, .. } = *pending;
-        let entry = Entry::new(pending, Lease::None, 0);
+    pub fn push(&mut self, pending: Pending) {
+        let Pending { id, user, due, bytes, .. } = pending;
+        let entry = Entry::new(&pending, Lease::None, 0);
         self.bytes += u64::from(bytes);
         if entry.holds() {
             self.held.push((user, id));

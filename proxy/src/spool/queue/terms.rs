@@ -3,7 +3,7 @@
 use crate::limits;
 
 /// `[spool]` of the configuration.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Terms {
     /// The first pause.
     pub retry_min_ms: u64,
@@ -55,8 +55,8 @@ impl Terms {
     }
 
     /// The pause after the `attempts`th call, in milliseconds: `retry_min_ms`, doubled for each further one up to
-    /// `retry_max_ms`, of that between the half and the whole as `jitter` has it. The last try is made when the entry is
-    /// about to be given up, and not long after. `Retry-After` is respected, whatever follows from that.
+    /// `retry_max_ms`, and of that between the half and the whole as `jitter` has it. The last try is made when the
+    /// entry is about to be given up, and not long after. `Retry-After` is respected, whatever follows from that.
     pub(super) fn pause(&self, attempts: u32, age_ms: i64, failure: &Failure, jitter: u32) -> u64 {
         let doublings = attempts.saturating_sub(1).min(63);
         let whole = u128::from(self.retry_min_ms) << doublings;

@@ -65,8 +65,8 @@ fn message() -> Map<String, Value> {
 /// Its kind and its reason.
 fn word(sent: &Sent) -> (&'static str, &'static str) {
     match sent {
-        Sent::Sent => ("sent", ""),
-        Sent::NotSent { reason, .. } => ("not sent", reason),
+        Sent::Taken => ("sent", ""),
+        Sent::Unsent { reason, .. } => ("not sent", reason),
         Sent::Refused { reason, .. } => ("refused", reason),
         Sent::Maybe { reason, .. } => ("maybe", reason),
     }
@@ -75,7 +75,7 @@ fn word(sent: &Sent) -> (&'static str, &'static str) {
 #[tokio::test]
 async fn what_wechat_takes_is_sent_once_and_in_raw_utf_8() {
     let api = Api::start();
-    assert_eq!(Main::before(&[&api.url()]).send().await, Sent::Sent);
+    assert_eq!(Main::before(&[&api.url()]).send().await, Sent::Taken);
     let [got] = api.custom_messages().try_into().unwrap();
     let body =
         r#"{"msgtype":"text","text":{"content":"你好 😀_"},"touser":"o1"}"#.replace('_', "\u{7f}");
@@ -100,7 +100,7 @@ async fn an_errcode_says_whether_it_may_be_sent_later() {
         let sent = main.send().await;
         assert_eq!(word(&sent), expected, "{errcode}");
         match sent {
-            Sent::NotSent { detail, pause, .. } => {
+            Sent::Unsent { detail, pause, .. } => {
                 assert!(detail.starts_with(&format!("errcode {errcode}, ")), "{detail}");
                 assert_eq!(pause.is_some(), errcode == 45011);
             }
@@ -108,7 +108,7 @@ async fn an_errcode_says_whether_it_may_be_sent_later() {
                 assert!(detail.starts_with(&format!("errcode {errcode}, ")), "{detail}");
                 assert_eq!(told, errcode);
             }
-            Sent::Sent | Sent::Maybe { .. } => unreachable!("{errcode}"),
+            Sent::Taken | Sent::Maybe { .. } => unreachable!("{errcode}"),
         }
     }
     assert_eq!(api.count(PATH), 7, "each was sent once");
@@ -121,9 +121,9 @@ async fn an_errcode_says_whether_it_may_be_sent_later() {
 async fn a_rejected_token_is_replaced_once() {
     let api = Api::start();
     let main = Main::before(&[&api.url()]);
-    assert_eq!(main.send().await, Sent::Sent);
+    assert_eq!(main.send().await, Sent::Taken);
     api.kill_token(MAIN);
-    assert_eq!(main.send().await, Sent::Sent);
+    assert_eq!(main.send().await, Sent::Taken);
     assert_eq!((api.count(PATH), api.custom_messages().len()), (3, 2));
     api.always_40001(PATH);
     assert_eq!(word(&main.send().await), ("not sent", "token"));
@@ -157,7 +157,7 @@ async fn without_a_connection_nothing_is_sent() {
         api.stop_listening();
         assert_eq!(word(&main.send().await), ("not sent", reason));
         api.listen_again();
-        assert_eq!(main.send().await, Sent::Sent, "it was not WeChat's refusal");
+        assert_eq!(main.send().await, Sent::Taken, "it was not WeChat's refusal");
     }
     assert_eq!((api.count(PATH), untrusted.count(PATH)), (2, 0));
 }
@@ -223,7 +223,7 @@ async fn a_kept_connection_that_wechat_closes_leaves_no_doubt() {
     main.list().await;
     api.fault(PATH, Fault::StaleKeepAlive);
     for _ in 0..3 {
-        assert_eq!(main.send().await, Sent::Sent);
+        assert_eq!(main.send().await, Sent::Taken);
     }
     assert_eq!(api.custom_messages().len(), 3);
     let connections = api.connections();

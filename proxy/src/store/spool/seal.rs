@@ -1,9 +1,9 @@
 //! How a record is kept in its row: with a checksum, and encrypted when there is a key.
 
 use super::record::{Content, Failed};
-use crate::store::key::{Keys, first};
+use crate::store::batch::Batch;
+use crate::store::key::Keys;
 use rusqlite::{Connection, ErrorCode, Row};
-use sha2::{Digest, Sha256};
 use std::borrow::Cow;
 
 /// Why an entry's content cannot be had. The entry stays.
@@ -24,7 +24,7 @@ pub enum Unreadable {
 pub(super) trait Record: Sized {
     /// Told apart by more than the table, so that none passes for the other.
     const MARK: u8;
-    const PUT: &str;
+    const PUT: &'static str;
     const GET: &str;
     fn of(record: &[u8]) -> Option<Self>;
 }
@@ -51,7 +51,7 @@ impl Record for Failed {
 
 /// Writes a record of kind `R` into its row.
 pub(super) fn put<R: Record>(
-    database: &Connection,
+    batch: &Batch<'_>,
     keys: &Keys,
     id: i64,
     appid: &str,
@@ -63,7 +63,7 @@ pub(super) fn put<R: Record>(
         None => (false, Cow::Borrowed(record)),
     };
     let sum = sum(&place, sealed, &kept);
-    database.prepare_cached(R::PUT)?.execute((id, sealed, sum, &*kept)).map(drop)
+    batch.statement(R::PUT)?.execute((id, sealed, sum, &*kept)).map(drop)
 }
 
 /// Reads a record of kind `R` from its row, if it has one.
@@ -92,7 +92,7 @@ fn open<R: Record>(
     keys: &Keys,
     place: &[u8],
     sealed: bool,
-    found: i64,
+    found: u32,
     kept: &[u8],
 ) -> Result<R, Unreadable> {
     if found != sum(place, sealed, kept) {
@@ -114,11 +114,10 @@ fn place<R: Record>(id: i64, appid: &str) -> Vec<u8> {
 }
 
 /// What is kept is checked as it stands there: so damage is told from another key.
-fn sum(place: &[u8], sealed: bool, kept: &[u8]) -> i64 {
-    let hash = Sha256::new()
-        .chain_update([u8::from(sealed)])
-        .chain_update(place.len().to_be_bytes())
-        .chain_update(place)
-        .chain_update(kept);
-    first(hash.finalize().into()).cast_signed()
+fn sum(place: &[u8], sealed: bool, kept: &[u8]) -> u32 {
+    let mut sum = crc32fast::Hasher::new();
+    sum.update(&[u8::from(sealed)]);
+    sum.update(place);
+    sum.update(kept);
+    sum.finalize()
 }

@@ -280,7 +280,7 @@ impl New {
         let NewEntry { appid, kind, state, user, .. } = &self.entry;
         let NewEntry { received_s, due_ms, attempts, failures, died_s, .. } = &self.entry;
         let sql = "INSERT INTO entry VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
-        batch.prepare_cached(sql)?.execute((
+        batch.statement(sql)?.execute((
             id,
             appid,
             kind,
@@ -306,13 +306,13 @@ fn one(database: &Connection, sql: &str, values: impl Params) -> rusqlite::Resul
     database.prepare_cached(sql)?.query_row(values, row::entry).optional()
 }
 
-fn delete(database: &Connection, id: i64) -> rusqlite::Result<()> {
+fn delete(batch: &Batch<'_>, id: i64) -> rusqlite::Result<()> {
     for sql in [
         "DELETE FROM entry WHERE id = ?1",
         "DELETE FROM content WHERE id = ?1",
         "DELETE FROM failure WHERE id = ?1",
     ] {
-        database.prepare_cached(sql)?.execute([id])?;
+        batch.statement(sql)?.execute([id])?;
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! What can be opened and what is refused.
 
 use super::{dir, open};
+use crate::limits;
 use crate::store::{OpenError, Options, Store};
 use rusqlite::Connection;
 use std::os::unix::fs::{FileExt, PermissionsExt};
@@ -98,7 +99,8 @@ fn a_damaged_file_is_refused() {
         }),
         ("a page overwritten", |path| {
             let file = std::fs::OpenOptions::new().write(true).open(path).unwrap();
-            file.write_all_at(&[0xff; 4_096], 2 * 4_096).unwrap();
+            let page = limits::STORE_PAGE_BYTES as u64;
+            file.write_all_at(&[0xff; 4_096], 2 * page).unwrap();
         }),
     ];
     for (what, damage) in damage {

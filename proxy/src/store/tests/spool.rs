@@ -334,8 +334,8 @@ async fn the_file_shrinks_when_what_it_held_was_taken() {
     for _ in 0..24 {
         all.push(add(&store, &large).await);
     }
-    let page = 4_096;
-    let kept = (limits::STORE_FREE_PAGES as u64 + 100) * page;
+    let page = limits::STORE_PAGE_BYTES as u64;
+    let kept = (limits::STORE_FREE_PAGES as u64 + 50) * page;
     let database = dir(&folder).join("wxedge.db");
     store.spool_delete(all).await.unwrap();
     assert!(size(&database) > 2 * kept);

@@ -1,5 +1,6 @@
 //! The writer: one transaction for what waits, a bound on the queue, errors that pass.
 
+use super::spool::{content, entries, new};
 use super::{Begun, begin, dir, open, size};
 use crate::limits;
 use crate::store::batch::Batch;
@@ -119,6 +120,31 @@ async fn a_full_queue_refuses_at_once() {
     assert_eq!(put(&store, 1_000_000).end().await, Ok(()));
 }
 
+#[tokio::test]
+async fn a_queue_full_of_bytes_refuses_at_once() {
+    let folder = Folder::new();
+    let store = open(&folder);
+    let (held, gate) = hold(&store);
+    let body = "x".repeat(limits::STORE_QUEUE_BYTES / 8);
+    let add = |body: String| {
+        let store = store.clone();
+        begin(async move { store.spool(new(), content(&body), None).await })
+    };
+    // Each is a little more than an eighth.
+    let waiting: Vec<_> = (0..7).map(|_| add(body.clone())).collect();
+    let refused = add(body.clone());
+    assert_eq!(refused.1, Some(Err(StoreError::Busy)), "answered by the first poll");
+    let small = put(&store, 1);
+    drop(gate);
+    held.end().await.unwrap();
+    for add in waiting {
+        add.end().await.unwrap();
+    }
+    assert_eq!(small.end().await, Ok(()), "there was room for a small one");
+    add(body).end().await.unwrap();
+    assert_eq!(entries(&store).len(), 8);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_disk_that_does_not_answer_is_not_waited_for_without_end() {
     let folder = Folder::new();
@@ -169,9 +195,9 @@ async fn the_writer_syncs_every_commit_also_after_a_failure() {
 async fn the_write_ahead_log_stays_small() {
     let folder = Folder::new();
     let store = open(&folder);
-    let page = 4_096 + 24;
-    // More than ten times what may wait in it.
-    for round in 0..600_usize {
+    let page = limits::STORE_PAGE_BYTES as u64 + 24;
+    // More than five times what may wait in it.
+    for round in 0..700_usize {
         store.set_value("large", vec![round as u8; 64 * 1024]).await.unwrap();
     }
     let log = size(&dir(&folder).join("wxedge.db-wal"));
