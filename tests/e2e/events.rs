@@ -147,7 +147,8 @@ fn a_failure_says_what_the_app_answered_and_not_more_than_200_characters() {
 #[test]
 fn failures_are_ten_a_second_at_most_and_summaries_still_tell_them_all() {
     const FAILED: u64 = 60;
-    let app = App::answering(Answer::status(500));
+    // An app that turns everything away is there: the circuit stays closed.
+    let app = App::answering(Answer::status(404));
     let edge = edge().app(&app).start();
     let mut stream = Stream::open(&edge);
     let begun = Instant::now();
