@@ -705,7 +705,7 @@ impl AccountSpool {
 
     /// A dead letter is pending again.
     pub(super) fn revived(&self, entry: &Entry) {
-        let pending = self.ground.pending(entry);
+        let pending = self.ground.pending(self.ground.moment(), entry);
         self.dead.fetch_sub(1, Ordering::Relaxed);
         if entry.kind == EntryKind::Callback {
             self.waiting.fetch_add(1, Ordering::AcqRel);
@@ -827,14 +827,14 @@ impl<'a> Writing<'a> {
     fn done(mut self, id: u64, attempts: u32) -> Leased {
         let Writing { spool, kept, kind, bytes, .. } = self;
         spool.writes.fetch_sub(1, Ordering::Relaxed);
-        let now = spool.ground.now_ms();
+        let now = spool.ground.moment();
         let pending = Pending {
             id,
             user: kept.user,
             attempts,
             failures: 0,
-            received_at: spool.ground.received_at(kept.received_s),
-            due: now,
+            received_at: now.received_at(kept.received_s),
+            due: now.ms,
             bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
         };
         spool.state().queue(kind).add(&pending, true, self.announced.take());

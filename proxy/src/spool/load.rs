@@ -57,6 +57,8 @@ impl Spool {
     pub(super) fn load(&self) -> Result<(), StoreError> {
         let mut accounts: HashMap<Arc<str>, Left> = HashMap::new();
         let mut last: Option<(Arc<str>, Left)> = None;
+        // One for all: reading a million takes a while, and what was due when it began still is.
+        let now = self.ground.moment();
         let senseless = self.ground.store.spooled(|entry| {
             // Entries of one account come in runs, mostly.
             if last.as_ref().is_none_or(|(appid, _)| *appid != entry.appid) {
@@ -64,7 +66,7 @@ impl Spool {
                     accounts.insert(appid, left);
                 }
                 let left = accounts.remove(&entry.appid);
-                let left = left.unwrap_or_else(|| Left::new(self.ground.now_ms()));
+                let left = left.unwrap_or_else(|| Left::new(now.ms));
                 last = Some((entry.appid.clone(), left));
             }
             let Some((_, left)) = &mut last else { return };
@@ -75,10 +77,10 @@ impl Spool {
                 }
                 (EntryState::Sending, _) => left.sending.push(entry.id),
                 (EntryState::Pending, EntryKind::Callback) => {
-                    left.callbacks.push(&self.ground.pending(&entry));
+                    left.callbacks.push(&self.ground.pending(now, &entry));
                 }
                 (EntryState::Pending, EntryKind::Reply) => {
-                    left.replies.push(&self.ground.pending(&entry));
+                    left.replies.push(&self.ground.pending(now, &entry));
                 }
             }
         })?;
