@@ -214,7 +214,7 @@ fn a_process_that_ends_meanwhile_leaves_the_message_to_the_next() {
         let (away, here) = (Message::text("hi"), Message::text("ho"));
         give_up(&late, &away);
         let mut held = begin(&late, &here);
-        late.edge.assert_count("wxedge_callbacks_in_flight", &[], 1.0);
+        late.app.await_calls(2);
         late.end(signal);
         let answer = held.response(PATIENCE);
         late.begin_again();

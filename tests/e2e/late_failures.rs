@@ -1,5 +1,5 @@
-//! Late replies that WeChat does not take: sent later where it is certain that they have not arrived, a dead letter where they
-//! never would, or where nobody knows. None is sent twice by itself.
+//! Late replies that WeChat does not take: sent later where it is certain that they have not arrived, a dead letter
+//! where they never would, or where nobody knows. None is sent twice by itself.
 
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};

@@ -1,5 +1,5 @@
-//! Late replies: what the app says after its callback was over, or what no passive reply can say, reaches the user once, as a
-//! customer-service message.
+//! Late replies: what the app says after its callback was over, or what no passive reply can say, reaches the user once,
+//! as a customer-service message.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use wxedge_tests::app::{Answer, App, Gate};
 use wxedge_tests::edge::{Account, Builder, Edge};
 use wxedge_tests::folder::Folder;
-use wxedge_tests::message::{Message, now_s, openid};
+use wxedge_tests::message::{Message, openid};
 use wxedge_tests::wechat::{Mode, Verdict};
 use wxedge_tests::wechat_api::{CustomMessage, Fault};
 use wxedge_tests::{PATIENCE, eventually, eventually_some};
@@ -269,67 +269,6 @@ fn a_user_gets_replies_in_the_order_of_what_was_said() {
     assert_eq!(texts(&late.await_messages(3)), ["one", "two", "three"]);
     late.assert_late(&[("sent", 3), ("retried", 3)]);
     late.assert_nothing_is_left();
-}
-
-#[test]
-fn a_window_opens_with_the_arrival_whatever_the_message_says() {
-    let late = Late::start();
-    let hour_ago = (now_s() - 3_600).to_string();
-    let days_ago = (now_s() - 300_000).to_string();
-    let click = Message::event("CLICK").text_field("EventKey", "k");
-    for (number, message) in (1..).zip([
-        Message::text("hi").raw_field("CreateTime", &days_ago),
-        click.raw_field("CreateTime", &hour_ago),
-        Message::event("subscribe").raw_field("CreateTime", &hour_ago),
-        Message::event("SCAN").raw_field("CreateTime", &hour_ago),
-    ]) {
-        late.answer_late(&message, Answer::text("hi"));
-        let got = late.await_messages(number);
-        assert_eq!(got[number - 1].touser, message.openid());
-    }
-    late.assert_late(&[("sent", 4)]);
-}
-
-#[test]
-fn where_no_window_opens_nothing_is_sent() {
-    let late = Late::start();
-    for (number, event) in (1..).zip(["VIEW", "LOCATION"]) {
-        let message = Message::event(event);
-        late.answer_late(&message, Answer::text("hi"));
-        let dead = late.await_dead(message.openid());
-        assert_eq!((&dead["reason"], &dead["kind"]), (&json!("window"), &json!("reply")), "{dead}");
-        late.assert_late(&[("window", number)]);
-    }
-    assert_eq!(late.api.count(SEND), 0);
-}
-
-#[test]
-fn a_window_that_has_closed_meanwhile_is_not_tried() {
-    let mut late = Late::start();
-    late.app.answer(Answer::status(503).header("retry-after", "600"));
-    let click = Message::event("CLICK").text_field("EventKey", "k");
-    let (old, young) = (Message::text("1"), Message::text("2"));
-    for message in [&click, &old, &young] {
-        assert_eq!(late.edge.wechat().deliver(message).body(), b"success");
-    }
-    late.await_disk("SELECT count(*) FROM failure", 3);
-    let folder = late.end(Signal::SIGTERM);
-    // In place of the time that would have to pass.
-    let store = rusqlite::Connection::open(folder.path().join("store/wxedge.db")).unwrap();
-    for (number, age_s) in [(0, 61), (1, 48 * 3_600 + 1), (2, 3_600)] {
-        let sql = "UPDATE entry SET received = received - ?2, due = 0
-            WHERE id = (SELECT id FROM entry ORDER BY id LIMIT 1 OFFSET ?1)";
-        assert_eq!(store.execute(sql, (number, age_s)).unwrap(), 1);
-    }
-    drop(store);
-    late.app.answer(Answer::text("sorry for the wait"));
-    late.begin_again();
-    for message in [&click, &old] {
-        assert_eq!(late.await_dead(message.openid())["reason"], "window");
-    }
-    assert_eq!(late.await_messages(1)[0].touser, young.openid());
-    late.assert_late(&[("sent", 1), ("window", 2)]);
-    assert_eq!(late.api.count(SEND), 1);
 }
 
 /// A client that sends a message and does not wait; the app has been called.

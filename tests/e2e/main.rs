@@ -30,6 +30,7 @@ mod formats;
 mod join;
 mod late_failures;
 mod late_replies;
+mod late_windows;
 mod log;
 mod metrics;
 mod money;

@@ -144,8 +144,8 @@ impl Subject<'_> {
         normalize(self.account, self.message, self.clear, self.facts, attempt, deadline)
     }
 
-    /// Whether WeChat may be left without an answer so that it repeats the message. Only what a user waits for: what the
-    /// user wrote, tapped or scanned.
+    /// Whether WeChat may be left without an answer so that it repeats the message. Only what a user waits for: what
+    /// they wrote, tapped or scanned.
     pub fn may_be_held(&self) -> bool {
         self.account.config.on_deadline == OnDeadline::Join && self.message.reply_window().is_some()
     }

@@ -82,8 +82,8 @@ impl Keeper {
         });
     }
 
-    /// The app has answered in time, with something that can only follow as a customer-service message. The callback keeps
-    /// its place until then: there are no more of these than callbacks, and the edge does not end before them.
+    /// The app has answered in time, with something that can only follow as a customer-service message. The callback
+    /// keeps its place until then: there are no more of these than callbacks, and the edge does not end before them.
     pub fn follow(self, answer: Answer, place: Place) {
         tokio::spawn(async move {
             self.late_reply(None, answer).await;
