@@ -122,7 +122,7 @@ impl AccountSpool {
         if state.breaker.state() != Circuit::Closed && entry.kind == EntryKind::Callback {
             return None;
         }
-        let due = state.queue(entry.kind).get(entry.id)?.due;
+        let due = state.queue(entry.kind).due(entry.id)?;
         let wait = due.saturating_sub(self.ground.now_ms()) / 1_000;
         Some(unix_now_s().saturating_add_unsigned(wait))
     }
