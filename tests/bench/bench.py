@@ -18,11 +18,12 @@ import resource
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 from measure import measure, measure_held, measure_long, measure_protocol
 from processes import HERE, LOAD_CORE, WORK
-from report import NODE_PEER, PYTHON_PEER, api_targets, callback_targets, report
-from servers import start_api, start_callbacks
+from report import NODE_PEER, PYTHON_PEER, api_targets, callback_targets, ratio, report
+from servers import start_api, start_callbacks, start_two
 from transfers import measure_transfers
 
 
@@ -43,6 +44,8 @@ def main():
     parser.add_argument("--seconds", type=float, default=2, help="length of a slice")
     parser.add_argument("--long", action="store_true", help="also send two million callbacks and watch the memory")
     parser.add_argument("--only", choices=["callbacks", "api"], help="measures one path; writes nothing")
+    parser.add_argument("--against", type=Path, metavar="WXEDGE",
+                        help="measures only what a callback costs beside another wxedge; writes nothing")
     parser.add_argument("--try", dest="trial", action="store_true", help="one round of half a second; writes nothing")
     arguments = parser.parse_args()
     if arguments.trial:
@@ -55,6 +58,14 @@ def main():
     WORK.mkdir(exist_ok=True)
     for leftover in WORK.glob("*-[0-9]*"):
         shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+
+    if arguments.against:
+        os.sched_setaffinity(0, {LOAD_CORE})
+        with contextlib.ExitStack() as stack:
+            this, other = start_two(stack, arguments.against)
+            measure([this, other], arguments.rounds, arguments.seconds)
+        print(f"\nCPU of a safe callback ÷ {arguments.against}: {ratio(this, other):.3f}")
+        return
 
     with_callbacks, with_api = arguments.only != "api", arguments.only != "callbacks"
     if with_callbacks:

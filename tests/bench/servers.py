@@ -7,9 +7,11 @@ import socket
 import subprocess
 import threading
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from processes import HERE, LOAD_CORE, RELEASE, SERVER_CORE, WORK, free_port, start
 
+PROGRAM = Path(os.environ.get("WXEDGE_BIN", RELEASE / "wxedge"))
 TOKEN = "benchtoken"
 AES_KEY = "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG"
 APPIDS = {"safe": "wx0000000000000001", "plain": "wx0000000000000002", "held": "wx0000000000000003"}
@@ -64,7 +66,7 @@ def pingora_pass(stack: contextlib.ExitStack, app_port: int) -> "tuple[int, subp
     return port, start(stack, [RELEASE / "bench-pass", f"127.0.0.1:{port}", f"127.0.0.1:{app_port}"], SERVER_CORE, port)
 
 
-def wxedge(stack: contextlib.ExitStack, ports: "dict[str, int]", config: str) -> subprocess.Popen:
+def wxedge(stack: contextlib.ExitStack, ports: "dict[str, int]", config: str, program: Path = PROGRAM) -> subprocess.Popen:
     """An edge whose listeners have these ports; `config` is the rest of its configuration."""
     ports = {name: ports.get(name) or free_port() for name in ("callback", "api", "admin")}
     port = ports["callback"]
@@ -80,11 +82,11 @@ def wxedge(stack: contextlib.ExitStack, ports: "dict[str, int]", config: str) ->
         [store]
         url = "embedded:{WORK}/wxedge-{port}"
         {config}""")
-    program = os.environ.get("WXEDGE_BIN", RELEASE / "wxedge")
     return start(stack, [program, "run", "--config", path], SERVER_CORE, port)
 
 
-def callback_edge(stack: contextlib.ExitStack, app_port: int, held_port: int) -> "tuple[int, subprocess.Popen]":
+def callback_edge(stack: contextlib.ExitStack, app_port: int, held_port: int,
+                  program: Path = PROGRAM) -> "tuple[int, subprocess.Popen]":
     config = ""
     for name, appid in APPIDS.items():
         mode = "plain" if name == "plain" else "safe"
@@ -100,7 +102,7 @@ def callback_edge(stack: contextlib.ExitStack, app_port: int, held_port: int) ->
         max_connections = {HELD + 1000}
         """
     port = free_port()
-    return port, wxedge(stack, {"callback": port}, config)
+    return port, wxedge(stack, {"callback": port}, config, program)
 
 
 def api_edge(stack: contextlib.ExitStack, wechat_port: int, key: str = "", more: str = "") -> "tuple[int, subprocess.Popen]":
@@ -162,6 +164,13 @@ def start_callbacks(stack: contextlib.ExitStack) -> "list[Server]":
         Server("FastAPI + wechatpy", "safe", "/wechat", fastapi_port, fastapi, None),
         Server("koa + co-wechat", "safe", "/wechat", koa_port, koa, None),
     ]
+
+
+def start_two(stack: contextlib.ExitStack, other: Path) -> "list[Server]":
+    """Safe callbacks of this wxedge and of another."""
+    app_port, app = nginx(stack, LOAD_CORE, f"location / {{ return 200 '{ANSWER}'; }}")
+    edges = {name: callback_edge(stack, app_port, app_port, program) for name, program in (("this", PROGRAM), ("other", other))}
+    return [Server(f"wxedge, {name}", "safe", "/wechat/safe", port, edge, app) for name, (port, edge) in edges.items()]
 
 
 def wechat(stack: contextlib.ExitStack) -> "tuple[int, subprocess.Popen]":

@@ -247,14 +247,14 @@ impl<'a> Writing<'a> {
     fn done(mut self, id: u64, attempts: u32) -> Leased {
         let Writing { spool, kept, kind, bytes, .. } = self;
         spool.writes.fetch_sub(1, Ordering::Relaxed);
-        let now = spool.ground.now_ms();
+        let now = spool.ground.moment();
         let pending = Pending {
             id,
             user: kept.user,
             attempts,
             failures: 0,
-            received_at: spool.ground.received_at(kept.received_s),
-            due: now,
+            received_at: now.received_at(kept.received_s),
+            due: now.ms,
             bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
         };
         spool.state().queue(kind).add(pending, true, self.announced.take());

@@ -2,7 +2,7 @@
 
 use super::account::{AccountSpool, State};
 use super::queue::Restore;
-use super::{Ground, Spool, late};
+use super::{Ground, Moment, Spool, late};
 use crate::callback::unix_now_s;
 use crate::limits;
 use crate::store::spool::{Entry, EntryKind, EntryState};
@@ -103,8 +103,8 @@ impl AccountSpool {
     }
 
     /// What another process has left, before it is read.
-    fn nothing_left(&self) -> Left {
-        let restore = || Restore::new(self.ground.now_ms());
+    fn nothing_left(&self, now: Moment) -> Left {
+        let restore = || Restore::new(now.ms);
         Left {
             callbacks: restore(),
             replies: restore(),
@@ -144,6 +144,8 @@ impl Spool {
     pub(super) fn load(&self) -> Result<(), StoreError> {
         let mut accounts: HashMap<Arc<str>, Left> = HashMap::new();
         let mut last: Option<(Arc<str>, Left)> = None;
+        // One for all: reading a million takes a while, and what was due when it began still is.
+        let now = self.ground.moment();
         let senseless = self.ground.store.spooled(|entry| {
             // Entries of one account come in runs, mostly.
             if last.as_ref().is_none_or(|(appid, _)| *appid != entry.appid) {
@@ -151,7 +153,7 @@ impl Spool {
                     accounts.insert(appid, left);
                 }
                 let left = accounts.remove(&entry.appid);
-                let left = left.unwrap_or_else(|| self.of(&entry.appid).nothing_left());
+                let left = left.unwrap_or_else(|| self.of(&entry.appid).nothing_left(now));
                 last = Some((entry.appid.clone(), left));
             }
             let Some((_, left)) = &mut last else { return };
@@ -159,10 +161,10 @@ impl Spool {
                 (EntryState::Dead, _) => left.dead(&entry),
                 (EntryState::Sending, _) => left.sending.push(entry.id),
                 (EntryState::Pending, EntryKind::Callback) => {
-                    left.callbacks.push(self.ground.pending(&entry));
+                    left.callbacks.push(self.ground.pending(now, &entry));
                 }
                 (EntryState::Pending, EntryKind::Reply) => {
-                    left.replies.push(self.ground.pending(&entry));
+                    left.replies.push(self.ground.pending(now, &entry));
                 }
             }
         })?;

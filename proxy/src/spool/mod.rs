@@ -126,28 +126,42 @@ impl Ground {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// A row as the queue has it. What the wall clock says is turned into spans, and those are bounded, so that a clock that
-    /// has jumped between two processes neither hurries nor stops anything.
-    fn pending(&self, entry: &Entry) -> Pending {
-        let now = self.now_ms();
-        let now_s = unix_now_s();
-        let wait = entry.due_ms.saturating_sub(now_s.saturating_mul(1_000));
+    /// Now, on both clocks.
+    fn moment(&self) -> Moment {
+        Moment { ms: self.now_ms(), unix_s: unix_now_s() }
+    }
+
+    /// A row as the queue has it at this moment. What the wall clock says is turned into spans, and those are bounded, so that
+    /// a clock that has jumped between two processes neither hurries nor stops anything.
+    fn pending(&self, now: Moment, entry: &Entry) -> Pending {
+        let wait = entry.due_ms.saturating_sub(now.unix_s.saturating_mul(1_000));
         let wait = u64::try_from(wait).unwrap_or(0).min(self.restored_wait.as_millis() as u64);
         Pending {
             id: entry.id,
             user: entry.user,
             attempts: entry.attempts,
             failures: entry.failures,
-            received_at: self.received_at(entry.received_s),
-            due: now + wait,
+            received_at: now.received_at(entry.received_s),
+            due: now.ms + wait,
             bytes: u32::try_from(entry.bytes).unwrap_or(u32::MAX),
         }
     }
+}
 
+/// A moment, on both clocks.
+#[derive(Debug, Clone, Copy)]
+struct Moment {
+    /// On the queues' clock.
+    ms: u64,
+    /// In Unix seconds.
+    unix_s: i64,
+}
+
+impl Moment {
     /// When a message came, on the queues' clock.
-    fn received_at(&self, received_s: i64) -> i64 {
-        let age_s = unix_now_s().saturating_sub(received_s).max(0);
-        let now = i64::try_from(self.now_ms()).unwrap_or(i64::MAX);
+    fn received_at(self, received_s: i64) -> i64 {
+        let age_s = self.unix_s.saturating_sub(received_s).max(0);
+        let now = i64::try_from(self.ms).unwrap_or(i64::MAX);
         now.saturating_sub(age_s.saturating_mul(1_000))
     }
 }

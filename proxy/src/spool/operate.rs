@@ -1,5 +1,6 @@
 //! What operators do with the spool: look, replay, delete, erase; and what time does to dead letters.
 
+use super::queue::Pending;
 use super::{AccountSpool, Circuit, Spool};
 use crate::callback::unix_now_s;
 use crate::limits;
@@ -93,7 +94,10 @@ impl Spool {
 impl AccountSpool {
     /// A dead letter is pending again.
     pub(super) fn revived(&self, entry: &Entry) {
-        let pending = self.ground.pending(entry);
+        let now = self.ground.moment();
+        // It is worth another `give_up_after_s`, however old it is.
+        let received_at = now.received_at(now.unix_s);
+        let pending = Pending { received_at, ..self.ground.pending(now, entry) };
         if !self.discount_dead(entry.id) {
             self.ground.quota.restore(&self.appid, entry.bytes);
         }

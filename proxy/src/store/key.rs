@@ -13,22 +13,19 @@ use zeroize::Zeroizing;
 #[derive(Clone)]
 pub struct StoreKey(Zeroizing<[u8; 32]>);
 
-/// Why a file holds no key.
+/// A file holds no key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum KeyError {
-    /// Neither of the three forms.
-    #[error(
-        "it should hold 32 bytes: as 64 hexadecimal digits, as 44 characters of base64, or as they are; `openssl rand -hex 32` makes one"
-    )]
-    Form,
-}
+#[error(
+    "it should hold 32 bytes: as 64 hexadecimal digits, as 44 characters of base64, or as they are; `openssl rand -hex 32` makes one"
+)]
+pub struct KeyError;
 
 impl StoreKey {
-    /// Reads what stands in a key's file: 64 hexadecimal digits, 44 characters of base64 or the 32 bytes themselves. Blanks
-    /// around a text are taken off.
+    /// Reads what stands in a key's file: 64 hexadecimal digits, 44 characters of base64 or the 32 bytes themselves.
+    /// Blanks around a text are taken off.
     ///
     /// # Errors
-    /// When it is neither.
+    /// When it is none of them.
     pub fn parse(content: &[u8]) -> Result<StoreKey, KeyError> {
         let mut key = Zeroizing::new([0; 32]);
         if content.len() == key.len() {
@@ -42,7 +39,7 @@ impl StoreKey {
             _ => Vec::new(),
         });
         if bytes.len() != key.len() {
-            return Err(KeyError::Form);
+            return Err(KeyError);
         }
         key.copy_from_slice(&bytes);
         Ok(StoreKey(key))

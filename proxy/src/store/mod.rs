@@ -2,8 +2,8 @@
 //!
 //! One thread owns the only connection that writes (`writer.rs`). Writes wait for it in a bounded queue; it takes what
 //! waits, commits that as one transaction with one sync of the disk, and then tells everybody how it ended. What is
-//! kept, and the SQL for it, stands in `credentials.rs`, `counters.rs`, `values.rs` and `spool/`; how the file is opened
-//! in `database.rs`, its tables in `schema.rs`.
+//! kept, and the SQL for it, stands in `credentials.rs`, `counters.rs`, `values.rs` and `spool/`; how the file is
+//! opened in `database.rs`, its tables in `schema.rs`.
 
 mod batch;
 mod counters;
@@ -69,8 +69,8 @@ struct Shared {
 }
 
 impl Store {
-    /// Opens the store in the folder `dir`; makes both when there is none. Looks over what is small; damage in the spool
-    /// is found when that is read.
+    /// Opens the store in the folder `dir`; makes both when there is none. Looks over what is small; damage in the
+    /// spool is found when that is read.
     ///
     /// # Errors
     /// When the folder cannot be written, another process has the store open, or the file is damaged, of a newer

@@ -106,10 +106,9 @@ impl Store {
         );
         let limit = i64::try_from(filter.limit.min(limits::SPOOL_PAGE)).unwrap_or(i64::MAX);
         self.read(|database| {
-            let mut query = database.prepare_cached(&sql)?;
-            let rows = query.query_map((row_id(filter.after), &filter.appid, limit), row::entry)?;
-            let listed = rows.map(|entry| {
-                let mut listed = listed(database, &self.0.keys, entry?)?;
+            let page = row::entries(database, &sql, (row_id(filter.after), &filter.appid, limit))?;
+            let listed = page.into_iter().map(|entry| {
+                let mut listed = listed(database, &self.0.keys, entry)?;
                 if let Ok(content) = &mut listed.content {
                     content.body = Vec::new();
                 }

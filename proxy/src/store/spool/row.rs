@@ -1,7 +1,7 @@
 //! A row of `entry`.
 
-use rusqlite::Row;
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
+use rusqlite::{Connection, Params, Row};
 use std::sync::Arc;
 
 /// What is known of an entry without its content.
@@ -97,6 +97,21 @@ pub(super) fn entry_with(
         bytes: row.get::<_, i64>(9)?.unsigned_abs(),
         died_s: row.get(10)?,
     })
+}
+
+/// The entries that `sql` finds; it reads [`columns`]. Rows that make no sense are left out.
+pub(super) fn entries(
+    database: &Connection,
+    sql: &str,
+    values: impl Params,
+) -> rusqlite::Result<Vec<Entry>> {
+    let mut query = database.prepare_cached(sql)?;
+    let mut rows = query.query(values)?;
+    let mut entries = Vec::new();
+    while let Some(row) = rows.next()? {
+        entries.extend(entry(row));
+    }
+    Ok(entries)
 }
 
 /// SQLite's integers have a sign; no id that was given gets that far.

@@ -47,8 +47,8 @@ impl Store {
         self.write(move |batch| delete(batch, row_id(id))).await
     }
 
-    /// Deletes an entry that was taken, if there was one, and adds the reply to it: both or nothing. Returns the reply's
-    /// id.
+    /// Deletes an entry that was taken, if there was one, and adds the reply to it: both or nothing. Returns the
+    /// reply's id.
     ///
     /// # Errors
     /// When it may not be on disk.
@@ -74,8 +74,8 @@ impl Store {
         .await
     }
 
-    /// Writes down that a call failed, and when the next one is due. The entry is pending again. Nothing happens when it is
-    /// gone or dead.
+    /// Writes down that a call failed, and when the next one is due. The entry is pending again. Nothing happens when
+    /// it is gone or dead.
     ///
     /// # Errors
     /// When it may not be on disk.
@@ -108,8 +108,8 @@ impl Store {
         self.update(sql, id, (row_id(id), attempts, died_s), failed).await
     }
 
-    /// Marks that a reply is being sent, and what of it, if that has changed. `false` when the entry is gone or dead: then
-    /// it must not be sent.
+    /// Marks that a reply is being sent, and what of it, if that has changed. `false` when the entry is gone or dead:
+    /// then it must not be sent.
     ///
     /// # Errors
     /// When it may not be on disk.
@@ -164,8 +164,8 @@ impl Store {
     }
 
     /// Erases every entry about a user and returns them. When it returns, no file of the store holds what was theirs,
-    /// unless another program was reading the database: then that is so soon after it has ended. Reads all entries, in the
-    /// thread that writes.
+    /// unless another program was reading the database: then that is so soon after it has ended. Reads all entries, in
+    /// the thread that writes.
     ///
     /// # Errors
     /// When some may still be on disk.
@@ -181,21 +181,17 @@ impl Store {
                 columns!(),
                 " FROM entry WHERE appid = ?1 AND user IN (?2, ?3) ORDER BY id"
             );
-            let mut query = batch.prepare_cached(sql)?;
             let [first, second] = users.map(u64::cast_signed);
-            let found = query.query_map((&appid, first, second), row::entry)?;
-            let mut erased = found.collect::<rusqlite::Result<Vec<_>>>()?;
-            let mut failed = Ok(());
-            erased.retain(|entry| match content(batch, &keys, entry.id, &appid) {
+            let mut erased = Vec::new();
+            for entry in row::entries(batch, sql, (&appid, first, second))? {
                 // Another user may have the same hash.
-                Ok(content) => content.map_or(true, |content| content.subject == subject),
-                Err(error) => {
-                    failed = Err(error);
-                    false
+                let theirs = content(batch, &keys, entry.id, &appid)?
+                    .map_or(true, |content| content.subject == subject);
+                if theirs {
+                    delete(batch, row_id(entry.id))?;
+                    erased.push(entry);
                 }
-            });
-            failed?;
-            erased.iter().try_for_each(|entry| delete(batch, row_id(entry.id)))?;
+            }
             Ok(erased)
         })
         .await
@@ -213,10 +209,8 @@ impl Store {
                 columns!(),
                 " FROM entry WHERE state = 2 AND died < ?1 ORDER BY id LIMIT ?2"
             );
-            let mut query = batch.prepare_cached(sql)?;
             let chunk = i64::try_from(limits::SPOOL_CHUNK).unwrap_or(i64::MAX);
-            let old = query.query_map((died_before_s, chunk), row::entry)?;
-            let old = old.collect::<rusqlite::Result<Vec<_>>>()?;
+            let old = row::entries(batch, sql, (died_before_s, chunk))?;
             old.iter().try_for_each(|entry| delete(batch, row_id(entry.id)))?;
             Ok(old)
         })

@@ -216,7 +216,7 @@ async fn fill_up(dir: &std::path::Path) {
         assert!(failed.to_string().contains("disk I/O error"), "{failed}");
         assert!(!store.is_writable());
         assert_eq!(store.value("before"), Ok(Some(vec![1])), "it can still be read");
-        let reply = store.spool_taken_with_reply(Some(before), new(), content("during"));
+        let reply = store.spool_taken_with_reply(Some(before), new(), content("during"), None);
         assert!(matches!(reply.await, Err(StoreError::Write(_))));
         assert_eq!(body(&store, before).as_deref(), Ok("before"));
     }

@@ -384,20 +384,26 @@ async fn damage_is_found_and_never_delivered() {
 }
 
 #[tokio::test]
-async fn a_row_that_makes_no_sense_is_counted() {
+async fn a_row_that_makes_no_sense_is_counted_and_left_alone() {
     let folder = Folder::new();
     let store = open(&folder);
     let [bad, good] = [add(&store, "bad").await, add(&store, "good").await];
+    for id in [bad, good] {
+        store.spool_dead(id, 2, 100, failed("gone")).await.unwrap();
+    }
     drop(store);
     let database = Connection::open(dir(&folder).join("wxedge.db")).unwrap();
-    database
-        .execute("UPDATE entry SET kind = 9 WHERE id = ?1", [i64::try_from(bad).unwrap()])
-        .unwrap();
+    let bad = i64::try_from(bad).unwrap();
+    database.execute("UPDATE entry SET kind = 9 WHERE id = ?1", [bad]).unwrap();
     drop(database);
     let store = open(&folder);
     let mut found = Vec::new();
     assert_eq!(store.spooled(|entry| found.push(entry.id)), Ok(1));
     assert_eq!(found, [good]);
+    let page = store.spool_page(&Filter { limit: 10, ..Filter::default() }).unwrap();
+    assert_eq!(page.len(), 1);
+    assert_eq!(ids(&store.spool_expire(200).await.unwrap()), [good]);
+    assert_eq!(store.spooled(|_| unreachable!("it has expired")), Ok(1));
 }
 
 #[tokio::test]
