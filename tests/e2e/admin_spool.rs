@@ -7,7 +7,7 @@ use wxedge_tests::edge::{Account, Edge};
 use wxedge_tests::message::{Message, now_s, openid};
 
 use crate::events::Stream;
-use crate::spool::{acknowledged, await_entries, entries, slow, texts};
+use crate::spool::{acknowledged, await_entries, entries, quick, slow, texts};
 
 /// An edge with two accounts: main has two dead letters and then three pending messages, other one of each.
 fn stocked() -> (App, Edge) {
@@ -52,14 +52,15 @@ fn the_list_is_filtered_and_comes_in_pages() {
     let mut after = String::new();
     loop {
         let page = edge.admin(&format!("/v1/spool?limit=3{after}")).json();
-        paged.extend(page["entries"].as_array().unwrap().clone());
+        let page_ids = page["entries"].as_array().unwrap().iter().map(|entry| id(entry).to_owned());
+        paged.extend(page_ids);
         match page["next"].as_str() {
             Some(next) => after = format!("&after={next}"),
             None => break,
         }
         assert!(paged.len() <= 7);
     }
-    assert_eq!(paged, all);
+    assert_eq!(paged, all.iter().map(id).collect::<Vec<_>>());
 }
 
 #[test]
@@ -113,6 +114,62 @@ fn an_entry_tells_all_that_an_operator_needs() {
     let pending = entries(&edge, "state=pending").remove(0);
     let next = pending["next_attempt"].as_i64().unwrap() - now_s();
     assert!((20..=60).contains(&next), "{next} s");
+    for secret in [canary::APP_KEY, canary::SECRET, canary::TOKEN, canary::AES_KEY] {
+        assert!(!edge.admin("/v1/spool").text().contains(secret));
+        assert!(!edge.admin(&format!("/v1/spool/{}", id(&pending))).text().contains(secret));
+    }
+}
+
+#[test]
+fn what_is_in_hand_has_no_next_attempt() {
+    let gate = Gate::closed();
+    let app = App::start();
+    app.script([Answer::status(500), Answer::taken().behind(&gate), Answer::taken().behind(&gate)]);
+    let edge = quick(&app).start();
+    // One waits for a redelivery, the other for its first call.
+    acknowledged(&edge, &Message::text("failed"));
+    app.await_calls(2);
+    acknowledged(&edge, &Message::text("slow"));
+    app.await_calls(3);
+    let [failed, slow] = entries(&edge, "").try_into().unwrap();
+    for (entry, attempts) in [(&failed, 1), (&slow, 1)] {
+        assert_eq!((&entry["state"], &entry["attempts"]), (&json!("pending"), &json!(attempts)));
+        assert_eq!(entry["next_attempt"], Value::Null, "{entry}");
+    }
+    gate.open();
+    await_entries(&edge, 0, 0);
+}
+
+#[test]
+fn every_change_of_an_entry_is_told_and_nothing_secret_with_it() {
+    let app = App::start();
+    app.script([Answer::status(500).then_close(), Answer::reset(), Answer::status(400)]);
+    let edge = quick(&app).start();
+    let mut events = Stream::open(&edge);
+    let message = Message::text("hi");
+    acknowledged(&edge, &message);
+    await_entries(&edge, 0, 1);
+    let entry = entries(&edge, "").remove(0);
+    assert_eq!(edge.operate("POST", &format!("/v1/spool/{}/replay", id(&entry))).status, 202);
+    await_entries(&edge, 0, 0);
+    app.answer(Answer::status(400));
+    acknowledged(&edge, &Message::text("again").from(message.openid()));
+    let target = format!("/v1/spool?account=main&subject={}", message.openid());
+    assert_eq!(edge.operate("DELETE", &target).json(), json!({"erased": 1}));
+    for (action, reason) in [
+        ("spooled", ""),
+        ("retry", "reset"),
+        ("dead", "status"),
+        ("replayed", ""),
+        ("delivered", ""),
+        ("dead", "status"),
+        ("erased", ""),
+    ] {
+        // The stream searches what it reads for secrets, openids included.
+        let told = events.await_event("spool").data;
+        assert_eq!((&told["action"], &told["reason"]), (&json!(action), &json!(reason)), "{told}");
+        assert!(told["id"].is_string() && told["account"] == "main", "{told}");
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@ use super::queue::Pending;
 use super::{AccountSpool, Circuit, Spool};
 use crate::callback::unix_now_s;
 use crate::limits;
+use crate::lines::unix_now;
 use crate::store::StoreError;
 use crate::store::spool::{Entry, EntryKind, EntryState, Filter};
 use std::sync::Arc;
@@ -126,8 +127,9 @@ impl AccountSpool {
         if state.breaker.state() != Circuit::Closed && entry.kind == EntryKind::Callback {
             return None;
         }
-        let due = state.queue(entry.kind).get(entry.id)?.due;
-        let wait = due.saturating_sub(self.ground.now_ms()) / 1_000;
-        Some(unix_now_s().saturating_add_unsigned(wait))
+        let due = state.queue(entry.kind).due(entry.id)?;
+        let wait_ms = due.saturating_sub(self.ground.now_ms());
+        // Rounded once, so that it is the same second whenever it is asked.
+        Some((unix_now() + wait_ms as f64 / 1_000.0) as i64)
     }
 }

@@ -271,6 +271,11 @@ impl Queue {
         self.entries.get(id).map(|entry| entry.pending(id))
     }
 
+    /// When the entry is due; nothing while it is in flight.
+    pub fn due(&self, id: u64) -> Option<u64> {
+        self.entries.get(id).filter(|entry| entry.lease == Lease::None).map(|entry| entry.due)
+    }
+
     /// An entry, out of the agenda already, is handed out.
     fn begin(&mut self, id: u64) -> Option<Attempt> {
         let entry = self.entries.get_mut(id)?;
