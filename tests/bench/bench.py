@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Measures wxedge beside nginx, plain Pingora, FastAPI + wechatpy and koa + co-wechat, in one interleaved run: callbacks,
-small API calls, uploads.
+small API calls, uploads; and the spool beside a bare append log.
 
 `make bench` builds what it needs and calls it. It asserts nothing about time: it prints, and writes RESULTS.md.
 
@@ -9,6 +9,8 @@ from the start; those that are not being measured are stopped (SIGSTOP), so that
 measures all of them for a short slice, in an order that changes from round to round; ratios are taken within a round and
 their median over the rounds, so that a machine that is slow for a while does not favour anyone. A slice in which other
 programs took more than FOREIGN of the CPU is repeated.
+
+The spool's writers may use both cores. Store and log take turns, on the disk that this folder is on.
 """
 
 import argparse
@@ -22,8 +24,9 @@ from pathlib import Path
 
 from measure import measure, measure_held, measure_long, measure_protocol
 from processes import HERE, LOAD_CORE, WORK
-from report import NODE_PEER, PYTHON_PEER, api_targets, callback_targets, ratio, report
+from report import NODE_PEER, PYTHON_PEER, api_targets, callback_targets, ratio, report, spool_lines, spool_targets
 from servers import start_api, start_callbacks, start_two
+from spool import measure_acknowledgements, measure_backlog, measure_redelivery
 from transfers import measure_transfers
 
 
@@ -43,7 +46,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--seconds", type=float, default=2, help="length of a slice")
     parser.add_argument("--long", action="store_true", help="also send two million callbacks and watch the memory")
-    parser.add_argument("--only", choices=["callbacks", "api"], help="measures one path; writes nothing")
+    parser.add_argument("--only", choices=["callbacks", "api", "spool"], help="measures one path; writes nothing")
     parser.add_argument("--against", type=Path, metavar="WXEDGE",
                         help="measures only what a callback costs beside another wxedge; writes nothing")
     parser.add_argument("--try", dest="trial", action="store_true", help="one round of half a second; writes nothing")
@@ -67,24 +70,30 @@ def main():
         print(f"\nCPU of a safe callback ÷ {arguments.against}: {ratio(this, other):.3f}")
         return
 
-    with_callbacks, with_api = arguments.only != "api", arguments.only != "callbacks"
+    with_callbacks, with_api, with_spool = (arguments.only in (None, part) for part in ("callbacks", "api", "spool"))
     if with_callbacks:
         install_peers()
     protocol = measure_protocol() if with_callbacks and not arguments.trial else None
     os.sched_setaffinity(0, {LOAD_CORE})
-    tables, targets = {}, []
+    tables, spooled, targets = {}, [], []
     with contextlib.ExitStack() as stack:
         if with_callbacks:
             tables["callbacks"] = start_callbacks(stack)
         if with_api:
             tables["JSON calls"], tables["uploads of 10 MiB"] = start_api(stack)
-        measure([server for group in tables.values() for server in group], arguments.rounds, arguments.seconds)
+        if tables:
+            measure([server for group in tables.values() for server in group], arguments.rounds, arguments.seconds)
     if with_callbacks:
         long = measure_long() if arguments.long else None
         targets += callback_targets(tables["callbacks"], protocol, measure_held(), long)
     if with_api:
         targets += api_targets(tables["JSON calls"], tables["uploads of 10 MiB"], measure_transfers())
-    text = report(tables, targets, " ".join(sys.argv[1:]))
+    if with_spool:
+        acknowledgements = measure_acknowledgements(arguments.rounds, arguments.seconds / 4)
+        backlog = measure_backlog()
+        spooled = spool_lines(acknowledgements, backlog)
+        targets += spool_targets(acknowledgements, backlog, measure_redelivery())
+    text = report(tables, spooled, targets, " ".join(sys.argv[1:]))
     print(f"\n{text}")
     if not arguments.trial and not arguments.only:
         (HERE / "RESULTS.md").write_text(text)

@@ -45,12 +45,12 @@ def start(stack: contextlib.ExitStack, command: list, core: int, port: int, envi
                                stderr=log, preexec_fn=pinned(core), start_new_session=True,
                                env={**os.environ, **(environment or {})})
     stack.callback(end, process)
-    for _ in range(200):
+    for _ in range(2_000):
         if process.poll() is not None:
             break
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
             return process
-        time.sleep(0.05)
+        time.sleep(0.005)
     log.seek(0)
     sys.exit(f"{name} did not start:\n{log.read()}")
 

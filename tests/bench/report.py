@@ -11,6 +11,7 @@ from pathlib import Path
 from measure import FOREIGN, LONG_REQUESTS
 from processes import ROOT, WORK
 from servers import CONNECTIONS, HELD, Server
+from spool import BACKLOG, LIVE_CONNECTIONS, TASKS
 
 # Exact versions, so that two runs compare the same things. WeChat's libraries are the newest stable ones.
 PYTHON_PEER = ["fastapi==0.165.0", "uvicorn==0.54.0", "uvloop==0.23.0", "httptools==0.9.0", "wechatpy==1.8.18",
@@ -89,7 +90,59 @@ def api_targets(calls, uploads, transfers) -> "list[tuple]":
     return targets
 
 
-def report(tables: "dict[str, list[Server]]", targets: "list[tuple]", arguments: str) -> str:
+class Turns:
+    """What the store did beside the append log on a disk, with so many tasks."""
+
+    def __init__(self, turns: "list[dict]", tasks: str):
+        self.store, self.log = ([turn for turn in turns if turn["target"] == target and turn["tasks"] == tasks]
+                                for target in ("store", "log"))
+
+    def ratio(self) -> float:
+        return statistics.median(store["rate"] / log["rate"] for store, log in zip(self.store, self.log))
+
+    def columns(self, side: "list[dict]") -> str:
+        keys = ("rate", "cpu_us", "p50_us", "p99_us")
+        rate, cpu, p50, p99 = (statistics.median(turn[key] for turn in side) for key in keys)
+        return f"{rate:,.0f} | {cpu:.1f} | {p50 / 1000:.2f} / {p99 / 1000:.2f}"
+
+
+def spool_lines(acknowledgements: "dict[str, list[dict]]", backlog: dict) -> "list[str]":
+    lines = ["Durable acknowledgements of messages of 1 KiB at the store, and a bare append log with the same batching. \"half\" is",
+             "half of the rate that 1,000 tasks reached. CPU is of those who wait, too.", "",
+             "| disk | tasks | store /s | CPU µs | p50 / p99 ms | log /s | CPU µs | p50 / p99 ms | store ÷ log |",
+             "|---|---:|---:|---:|---:|---:|---:|---:|---:|"]
+    for disk, turns in acknowledgements.items():
+        for tasks in TASKS:
+            row = Turns(turns, tasks)
+            ratio = f"{row.ratio():.2f}" if tasks != "half" else ""
+            lines.append(f"| {disk} | {tasks} | {row.columns(row.store)} | {row.columns(row.log)} | {ratio} |")
+    return lines + ["", f"A callback's p99 on {LIVE_CONNECTIONS} connections while the spool goes out: {backlog['p99_ms']:.1f} ms; with an empty "
+                    f"spool {backlog['idle_p99_ms']:.1f} ms."]
+
+
+def spool_targets(acknowledgements: "dict[str, list[dict]]", backlog: dict, redelivery: "list[float]") -> "list[tuple]":
+    targets = []
+    for disk, turns in acknowledgements.items():
+        for tasks in ("256", "1000"):
+            times = Turns(turns, tasks).ratio()
+            targets.append((f"durable acknowledgements ÷ append log, {tasks} tasks, disk with {disk}", f"{times:.2f}", "≥ 0.5",
+                            times >= 0.5))
+        p99 = statistics.median(turn["p99_us"] for turn in Turns(turns, "half").store) / 1000
+        targets.append((f"p99 of a durable acknowledgement at half load, disk with {disk}", f"{p99:.1f} ms", "≤ 25 ms", p99 <= 25))
+    largest = max(backlog["ready_mb"], backlog["waiting_mb"], backlog["draining_mb"])
+    slowest = max(redelivery)
+    return targets + [
+        (f"ready with {BACKLOG:,} pending messages", f"{backlog['ready_s']:.2f} s", "≤ 1 s", backlog["ready_s"] <= 1),
+        (f"memory then ({backlog['ready_mb']:.0f} MB), 10 s later ({backlog['waiting_mb']:.0f} MB), while they go out "
+         f"({backlog['draining_mb']:.0f} MB)", f"{largest:.0f} MB", "≤ 200 MB", largest <= 200),
+        ("messages from the spool that the app takes in a second", f"{backlog['drained_a_second']:,.0f}", "≥ 5,000",
+         backlog["drained_a_second"] >= 5_000),
+        (f"first redelivery after the app is back, worst of {len(redelivery)} (median {statistics.median(redelivery):.2f} s)",
+         f"{slowest:.2f} s", "≤ 1.5 s", slowest <= 1.5),
+    ]
+
+
+def report(tables: "dict[str, list[Server]]", spooled: "list[str]", targets: "list[tuple]", arguments: str) -> str:
     servers = [server for group in tables.values() for server in group]
     commit = subprocess.run(["git", "-C", ROOT, "describe", "--always", "--dirty"], capture_output=True, text=True).stdout.strip()
     versions = [
@@ -104,10 +157,14 @@ def report(tables: "dict[str, list[Server]]", targets: "list[tuple]", arguments:
         f"* {date.today()}, commit {commit or 'none yet'}, `make bench" + (f' ARGS="{arguments}"`' if arguments else "`"),
         f"* {machine()}",
         f"* {', '.join(versions)}",
-        f"* {len(servers[0].slices)} rounds, {CONNECTIONS} connections (4 for uploads), one thread each on a core of its own; medians",
     ]
+    if servers:
+        lines.append(f"* {len(servers[0].slices)} rounds, {CONNECTIONS} connections (4 for uploads), one thread each on a core of "
+                     "its own; medians")
     for name, group in tables.items():
         lines += ["", f"## {name[0].upper() + name[1:]}", "", *table(group)]
+    if spooled:
+        lines += ["", "## Spool", "", *spooled]
     lines += ["", "## Targets", "", "| target | measured | to reach | |", "|---|---:|---:|---|"]
     lines += [f"| {name} | {value} | {goal} | {'reached' if reached else '**missed**'} |" for name, value, goal, reached in targets]
     noisy = sum(result["foreign"] > FOREIGN for server in servers for result in server.slices)

@@ -38,8 +38,9 @@ class Server:
     slices: list = field(default_factory=list)
 
 
-def nginx(stack: contextlib.ExitStack, core: int, locations: str, upstream: "int | None" = None) -> "tuple[int, subprocess.Popen]":
-    port = free_port()
+def nginx(stack: contextlib.ExitStack, core: int, locations: str, upstream: "int | None" = None,
+          port: "int | None" = None) -> "tuple[int, subprocess.Popen]":
+    port = port or free_port()
     prefix = WORK / f"nginx-{port}"
     prefix.mkdir()
     user = "user root;" if os.geteuid() == 0 else ""
@@ -66,7 +67,8 @@ def pingora_pass(stack: contextlib.ExitStack, app_port: int) -> "tuple[int, subp
     return port, start(stack, [RELEASE / "bench-pass", f"127.0.0.1:{port}", f"127.0.0.1:{app_port}"], SERVER_CORE, port)
 
 
-def wxedge(stack: contextlib.ExitStack, ports: "dict[str, int]", config: str, program: Path = PROGRAM) -> subprocess.Popen:
+def wxedge(stack: contextlib.ExitStack, ports: "dict[str, int]", config: str, program: Path = PROGRAM,
+           store: "Path | None" = None) -> subprocess.Popen:
     """An edge whose listeners have these ports; `config` is the rest of its configuration."""
     ports = {name: ports.get(name) or free_port() for name in ("callback", "api", "admin")}
     port = ports["callback"]
@@ -80,7 +82,7 @@ def wxedge(stack: contextlib.ExitStack, ports: "dict[str, int]", config: str, pr
         grace_s = 1
         upgrade_sock = "{WORK}/upgrade-{port}.sock"
         [store]
-        url = "embedded:{WORK}/wxedge-{port}"
+        url = "embedded:{store or WORK / f'wxedge-{port}'}"
         {config}""")
     return start(stack, [program, "run", "--config", path], SERVER_CORE, port)
 
