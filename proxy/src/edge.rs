@@ -19,6 +19,7 @@ use crate::lines::{Lines, unix_now};
 use crate::metrics::Metrics;
 use crate::openid::OpenidKey;
 use crate::spool::Spool;
+use crate::store::spool::Unreadable;
 use crate::store::{self, Access, Store, StoreKey};
 use crate::summary::Summaries;
 use crate::upstream::Failure;
@@ -80,6 +81,9 @@ pub enum OpenError {
     /// `store.key_file`.
     #[error("store.key_file = {0}: {1}")]
     StoreKey(String, String),
+    /// The spool holds messages that `store.key_file` does not open.
+    #[error("store.key_file: {0}; without them nothing is delivered, so this is no start")]
+    Sealed(Unreadable),
     /// The store.
     #[error("store.url: {0}")]
     Store(#[from] store::OpenError),
@@ -209,6 +213,9 @@ impl Edge {
         let grace = config.runtime.grace;
         let metrics = Metrics::register(registry)?;
         let events: Arc<Events> = Arc::default();
+        if let Some(why) = store.spool_sealed()? {
+            return Err(OpenError::Sealed(why));
+        }
         let spool = Spool::open(store.clone(), &config.spool, events.clone(), &metrics)?;
         let state = State::new(config, None, &metrics, &store, &spool, &events)?;
         Ok(Edge {

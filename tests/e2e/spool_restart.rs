@@ -150,24 +150,17 @@ fn with_a_key_nothing_on_disk_can_be_read_and_without_one_it_can() {
     let whole = entries(&sealed, "state=dead").remove(0);
     assert_eq!(whole["reason"], "status", "operators read it");
 
-    // Without the key, or with another one, nothing is lost and nothing goes out.
+    // Without the key, or with another one, this is no start: nothing is lost and nothing goes out.
     app.answer(Answer::taken());
     let calls = app.calls();
+    end(&mut sealed, Signal::SIGTERM);
     for builder in [slow(&app), with(&other)] {
-        end(&mut sealed, Signal::SIGTERM);
-        sealed = builder.folder(&sealed.folder()).start();
-        eventually(PATIENCE, "what cannot be read is told", || {
-            let entries = entries(&sealed, "");
-            entries.len() == 2
-                && entries.iter().all(|entry| {
-                    let detail = entry["detail"].as_str().unwrap();
-                    entry["reason"] == "unreadable" && detail.contains("encrypted")
-                })
-        });
+        let (code, said) = builder.folder(&sealed.folder()).fail();
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.contains("store.key_file: the content is encrypted"), "{said}");
         assert!(!on_disk(&store, message.openid()));
     }
     assert_eq!(app.calls(), calls);
-    end(&mut sealed, Signal::SIGTERM);
     let sealed = with(&key).folder(&sealed.folder()).start();
     let replayed = sealed.operate("POST", "/v1/spool/replay?state=dead");
     assert_eq!(replayed.status, 202, "{}", replayed.text());

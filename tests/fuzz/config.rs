@@ -73,6 +73,7 @@ fn a_value_in_the_wrong_place_is_not_repeated() {
                 "api_base",
                 "proxy",
                 "upgrade_sock",
+                "key_file",
             ]
             .contains(&key)
                 && !shown.contains("(line ")

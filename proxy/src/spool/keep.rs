@@ -233,8 +233,11 @@ impl<'a> Writing<'a> {
             return Err(Refused::Full);
         }
         let mut state = spool.state();
+        let concurrency = state.terms.concurrency;
         let queue = state.queue(kind);
-        let behind = queue.holds(kept.user);
+        // Replies that are sent at once are not counted as attempts, so they are bounded here.
+        let full = kind == EntryKind::Reply && queue.len() >= concurrency;
+        let behind = full || queue.holds(kept.user);
         let announced = Some(queue.announce(kept.user));
         if kind == EntryKind::Callback {
             spool.waiting.fetch_add(1, Ordering::AcqRel);

@@ -162,8 +162,10 @@ impl Queue {
         if full { None } else { self.agenda.next_at() }
     }
 
-    /// A first call, of a message that was never spooled, has succeeded: `count` of them.
+    /// A first call, of a message that was never spooled, has succeeded: `count` of them. That is trust in the app, too: where
+    /// the attempts that may run all hang, others follow.
     pub fn succeeded(&mut self, count: u32) {
+        self.ramp = self.ramp.saturating_add(count as usize).min(self.terms.concurrency.max(1));
         self.successes = self.successes.wrapping_add(count);
     }
 
@@ -173,7 +175,7 @@ impl Queue {
         if entry.lease == Lease::Attempt {
             self.ramp = self.ramp.saturating_mul(2).min(self.terms.concurrency);
         }
-        self.succeeded(1);
+        self.successes = self.successes.wrapping_add(1);
         self.remove(id);
     }
 

@@ -76,6 +76,25 @@ impl Store {
         })
     }
 
+    /// Why the oldest or the youngest pending entry cannot be read for want of its key; nothing when both can.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn spool_sealed(&self) -> Result<Option<Unreadable>, StoreError> {
+        let ends = self.read(|database| {
+            let end = |order| {
+                let sql =
+                    format!("SELECT id FROM entry WHERE +state < 2 ORDER BY id {order} LIMIT 1");
+                database.query_row(&sql, (), |row| row.get::<_, i64>(0)).optional()
+            };
+            Ok([end("ASC")?, end("DESC")?].map(|id| id.map(i64::cast_unsigned)))
+        })?;
+        let ends: Vec<_> = ends.into_iter().flatten().collect();
+        let contents = self.spool_contents(&ends)?;
+        let sealed = contents.into_iter().filter_map(|(_, content)| content.err());
+        Ok(sealed.into_iter().find(|why| *why != Unreadable::Damaged))
+    }
+
     /// Whether an account has entries with a higher id than `id` that are no dead letters. Looks at all that are higher.
     ///
     /// # Errors

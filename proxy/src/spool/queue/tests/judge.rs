@@ -181,7 +181,12 @@ impl Judge {
         }
     }
 
-    pub(super) fn succeeded(&mut self) {
+    pub(super) fn succeeded(&mut self, count: u32) {
+        self.ramp = (self.ramp + count as usize).min(self.terms.concurrency.max(1));
+        self.others_succeeded();
+    }
+
+    fn others_succeeded(&mut self) {
         self.entries.values_mut().for_each(|known| known.others = true);
     }
 
@@ -190,7 +195,7 @@ impl Judge {
             self.ramp = (self.ramp * 2).min(self.terms.concurrency);
         }
         self.entries.remove(&id);
-        self.succeeded();
+        self.others_succeeded();
         self.seen.insert("delivered");
     }
 

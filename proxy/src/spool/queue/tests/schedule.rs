@@ -124,7 +124,7 @@ impl Schedule {
             if !self.random.random_ratio(self.sick, 100) {
                 self.queue.succeeded(1);
                 self.breaker.succeeded(self.now, 1);
-                return self.judge.succeeded();
+                return self.judge.succeeded(1);
             }
             self.breaker.failed(self.now);
         }
