@@ -1,7 +1,9 @@
 //! What is kept, and what a handle promises.
 
 mod crash;
+mod joining;
 mod opening;
+mod other;
 mod writing;
 
 use super::{Counter, Options, SavedCredential, Store, StoreError};
