@@ -1,12 +1,14 @@
 //! The SQLite file: how it is made, opened and looked over.
 
+use super::salvage::{self, Salvage};
 use super::{OpenError, schema};
 use crate::limits;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, ffi};
 use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Makes the folder if there is none; only its owner may look into it.
 pub(super) fn make_folder(dir: &Path) -> io::Result<()> {
@@ -21,21 +23,74 @@ pub(super) fn make_folder(dir: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Opens the database of an owner: goes on with what a crash interrupted, and makes a sound one of what can be read when
+/// it is damaged.
+pub(super) fn open_or_salvage(path: &Path) -> Result<(Connection, Option<Salvage>), OpenError> {
+    salvage::finish(path)?;
+    let suspect = salvage::keep_a_broken_log(path)?.is_some() || mark(path).exists();
+    let opened = open(path).and_then(|database| {
+        if suspect {
+            check(path, &database, &WHOLE)?;
+        }
+        Ok((database, None))
+    });
+    let opened = match opened {
+        Err(OpenError::Damaged { what, .. }) => {
+            let salvage = salvage::salvage(path, &what)?;
+            (open(path)?, Some(salvage))
+        }
+        opened => opened?,
+    };
+    if suspect {
+        // What stays is looked at again the next time.
+        let _stays = std::fs::remove_file(mark(path));
+    }
+    Ok(opened)
+}
+
+/// Has the next start look over the whole database: it was found damaged while it was used.
+pub(super) fn suspect(path: &Path) {
+    // It may be the disk. Then the next start finds out without.
+    let _unmarked = File::create(mark(path));
+}
+
+fn mark(path: &Path) -> PathBuf {
+    path.with_extension("db-damaged")
+}
+
 /// Opens the database for writing; makes it when there is none, and refuses one that cannot be trusted.
 pub(super) fn open(path: &Path) -> Result<Connection, OpenError> {
-    make_file(path).map_err(|error| OpenError::Unusable(path.to_owned(), error))?;
+    let unusable = |error| OpenError::Unusable(path.to_owned(), error);
+    if make_file(path).map_err(unusable)? {
+        // SQLite would take it for a new one and throw the log away.
+        let what = "it is empty, but has a write-ahead log".to_owned();
+        return Err(OpenError::Damaged { path: path.to_owned(), what });
+    }
     let of = |error| OpenError::of(path, error);
     let mut database = connect_writer(path).map_err(of)?;
     let version = schema::version(path, &database)?;
-    if version > 0 {
-        check(path, &database)?;
-    } else {
-        // Can be chosen only before the first table.
-        database.pragma_update(None, "auto_vacuum", "INCREMENTAL").map_err(of)?;
+    if version == 0 {
+        choose_vacuum(&database).map_err(of)?;
     }
-    schema::migrate(&mut database).map_err(of)?;
+    schema::migrate(&mut database, schema::VERSION).map_err(of)?;
+    check(path, &database, &PARTS)?;
     write_ahead(&database).map_err(of)?;
     Ok(database)
+}
+
+/// Makes a database file that is not written ahead, yet.
+pub(super) fn make(path: &Path) -> rusqlite::Result<Connection> {
+    if let Err(error) = make_file(path) {
+        return Err(rusqlite::Error::ToSqlConversionFailure(Box::new(error)));
+    }
+    let database = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    choose_vacuum(&database)?;
+    Ok(database)
+}
+
+/// Can be chosen only before the first table.
+fn choose_vacuum(database: &Connection) -> rusqlite::Result<()> {
+    database.pragma_update(None, "auto_vacuum", "INCREMENTAL")
 }
 
 /// Opens the database for writing again, after a failure, and tries whether it can be written.
@@ -46,8 +101,7 @@ pub(super) fn reopen(path: &Path) -> rusqlite::Result<Connection> {
     Ok(database)
 }
 
-/// Opens the database for reading, for as long as the store lives. So the writer's connection is never the last one,
-/// which would put the write-ahead log into the database when it is given up after a failure.
+/// Opens the database for reading, for as long as the store lives.
 pub(super) fn open_reader(path: &Path) -> Result<Connection, OpenError> {
     connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
         .and_then(|database| {
@@ -58,20 +112,23 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, OpenError> {
         .map_err(|error| OpenError::of(path, error))
 }
 
-/// SQLite gives its other files the rights of this one. Must not be called while the database is open: closing the
-/// file takes all locks of the process on it away.
-fn make_file(path: &Path) -> io::Result<()> {
+/// Makes the file if there is none, and says whether it is empty although it has a write-ahead log. SQLite gives its
+/// other files the rights of this one. Must not be called while the database is open: closing the file takes all locks of
+/// the process on it away.
+fn make_file(path: &Path) -> io::Result<bool> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false).mode(0o600);
-    options.open(path)?.set_permissions(Permissions::from_mode(0o600))?;
+    let file = options.open(path)?;
+    file.set_permissions(Permissions::from_mode(0o600))?;
     if let Some(dir) = path.parent() {
         sync_names(dir);
     }
-    Ok(())
+    let log = std::fs::metadata(path.with_extension("db-wal")).map_or(0, |log| log.len());
+    Ok(file.metadata()?.len() == 0 && log > 0)
 }
 
 /// Puts the names in `dir` on disk: a file without a name is lost.
-fn sync_names(dir: &Path) {
+pub(super) fn sync_names(dir: &Path) {
     // Not every file system can, and not every user may; SQLite does not insist either.
     let _unable = File::open(dir).and_then(|dir| dir.sync_all());
 }
@@ -82,6 +139,8 @@ fn connect(path: &Path, rights: OpenFlags) -> rusqlite::Result<Connection> {
     database.busy_timeout(limits::STORE_LOCKED)?;
     // A fault of the disk is an error of a read, not a signal that ends the process.
     database.pragma_update(None, "mmap_size", 0)?;
+    // A database that is given up, or found damaged, is left as it is. The writer empties the log at the end.
+    database.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     Ok(database)
 }
 
@@ -110,12 +169,21 @@ fn write_ahead(database: &Connection) -> rusqlite::Result<()> {
     database.pragma_update(None, "wal_autocheckpoint", 0)
 }
 
-fn check(path: &Path, database: &Connection) -> Result<(), OpenError> {
-    let found: String = database
-        .query_row("PRAGMA quick_check(1)", (), |row| row.get(0))
-        .map_err(|error| OpenError::of(path, error))?;
-    match found.as_str() {
-        "ok" => Ok(()),
-        _ => Err(OpenError::Damaged { path: path.to_owned(), what: found }),
+/// What is looked over at every start: what must be right before anything else is done. Damage of the rest of the spool
+/// is found when that is read.
+const PARTS: [&str; 5] = ["(sqlite_schema)", "(credential)", "(counter)", "(value)", "(entry)"];
+
+/// Everything.
+const WHOLE: [&str; 1] = ["(1)"];
+
+fn check(path: &Path, database: &Connection, parts: &[&str]) -> Result<(), OpenError> {
+    for part in parts {
+        let found: String = database
+            .query_row(&format!("PRAGMA quick_check{part}"), (), |row| row.get(0))
+            .map_err(|error| OpenError::of(path, error))?;
+        if found != "ok" {
+            return Err(OpenError::Damaged { path: path.to_owned(), what: found });
+        }
     }
+    Ok(())
 }

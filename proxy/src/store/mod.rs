@@ -10,14 +10,17 @@ mod credentials;
 mod database;
 mod error;
 mod lock;
+mod salvage;
 mod schema;
 mod values;
 mod writer;
 
 pub use counters::Counter;
 pub use credentials::SavedCredential;
+use error::is_damage;
 pub use error::{OpenError, StoreError};
 pub use lock::Access;
+pub use salvage::Salvage;
 
 use crate::limits;
 use lock::{Held, Lease};
@@ -49,6 +52,7 @@ pub struct Options {
 struct Shared {
     path: PathBuf,
     lease: Arc<Lease>,
+    salvaged: Option<Salvage>,
     /// `None` once the store is closed.
     queue: Mutex<Option<SyncSender<Box<dyn Write>>>>,
     writable: Arc<AtomicBool>,
@@ -59,18 +63,21 @@ struct Shared {
 }
 
 impl Store {
-    /// Opens the store in the folder `dir`; makes both when there is none. Reads the whole file once to see that it is
-    /// not damaged.
+    /// Opens the store in the folder `dir`; makes both when there is none. A damaged one is replaced by one with all that
+    /// can be read of it, see [`Store::salvaged`].
     ///
     /// # Errors
-    /// When the folder cannot be written, another process has the store open, or the file is damaged, of a newer
-    /// wxedge or not wxedge's at all. The text says what to do.
+    /// When the folder cannot be written, another process has the store open, or the file is of a newer wxedge, not
+    /// wxedge's at all, or damaged with no room to save what can be read. The text says what to do.
     pub fn open(dir: &Path, options: Options) -> Result<Store, OpenError> {
         database::make_folder(dir).map_err(|error| OpenError::Unusable(dir.to_owned(), error))?;
         let lease = Arc::new(Lease::take(dir, options.access)?);
         let held = Held(lease.clone());
         let path = dir.join(FILE);
-        let database = database::open(&path)?;
+        let (database, salvaged) = match lease.owns() {
+            true => database::open_or_salvage(&path)?,
+            false => (database::open(&path)?, None),
+        };
         let reader = database::open_reader(&path)?;
         lease.opened();
         let (queue, arriving) = sync_channel(limits::STORE_QUEUE);
@@ -84,6 +91,7 @@ impl Store {
         Ok(Store(Arc::new(Shared {
             path,
             lease,
+            salvaged,
             queue: Mutex::new(Some(queue)),
             writable,
             ended: Mutex::new(ended),
@@ -105,6 +113,11 @@ impl Store {
     /// Whether the last write reached the disk, or would now.
     pub fn is_writable(&self) -> bool {
         self.0.writable.load(Ordering::Acquire)
+    }
+
+    /// What was made of a store that was found damaged when it was opened.
+    pub fn salvaged(&self) -> Option<&Salvage> {
+        self.0.salvaged.as_ref()
     }
 
     /// The size of the database and of its write-ahead log, in bytes.
@@ -142,7 +155,13 @@ impl Store {
         query: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T, StoreError> {
         let reader = self.0.reader.lock().unwrap_or_else(PoisonError::into_inner);
-        query(&reader).map_err(|error| StoreError::Read(error.to_string()))
+        query(&reader).map_err(|error| {
+            if is_damage(&error) {
+                database::suspect(&self.0.path);
+                return StoreError::Damaged;
+            }
+            StoreError::Read(error.to_string())
+        })
     }
 }
 

@@ -9,7 +9,9 @@ const APPLICATION_ID: i64 = 0x7778_6564;
 
 /// The n-th brings a database of version n to version n + 1, in one transaction. They never change once released, and take
 /// nothing away that the wxedge before writes.
-const MIGRATIONS: [&str; 1] = ["
+const MIGRATIONS: [&str; 1] = [FIRST];
+
+const FIRST: &str = "
     PRAGMA application_id = 0x77786564;
 
     -- Tokens and tickets, with all that is known of them.
@@ -33,7 +35,7 @@ const MIGRATIONS: [&str; 1] = ["
         name  TEXT PRIMARY KEY,
         value BLOB NOT NULL
     ) STRICT, WITHOUT ROWID;
-"];
+";
 
 /// The version this program writes.
 pub(super) const VERSION: i64 = MIGRATIONS.len() as i64;
@@ -58,9 +60,9 @@ pub(super) fn version(path: &Path, database: &Connection) -> Result<i64, OpenErr
     }
 }
 
-/// Brings the database up to [`VERSION`]. An older wxedge may go on writing beside it, while this one takes over.
-pub(super) fn migrate(database: &mut Connection) -> rusqlite::Result<()> {
-    for (version, sql) in (1..).zip(MIGRATIONS) {
+/// Brings the database up to version `to`. An older wxedge may go on writing beside it, while this one takes over.
+pub(super) fn migrate(database: &mut Connection, to: i64) -> rusqlite::Result<()> {
+    for (version, sql) in (1..=to).zip(MIGRATIONS) {
         let transaction = database.transaction_with_behavior(TransactionBehavior::Immediate)?;
         if written(&transaction)? < version {
             transaction.execute_batch(sql)?;
@@ -78,6 +80,7 @@ pub(super) fn write_version(database: &mut Connection) -> rusqlite::Result<()> {
     transaction.commit()
 }
 
-fn written(database: &Connection) -> rusqlite::Result<i64> {
+/// The version that stands in the database.
+pub(super) fn written(database: &Connection) -> rusqlite::Result<i64> {
     database.query_row("PRAGMA user_version", (), |row| row.get(0))
 }

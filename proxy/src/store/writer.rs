@@ -4,11 +4,12 @@
 //! written. So the connection is dropped, the batch is told that it failed, and only a file that was opened anew and
 //! has taken a write is trusted again.
 
+use super::error::is_damage;
 use super::lock::Held;
 use super::{StoreError, database};
 use crate::limits;
 use crate::process_log::Seldom;
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::{Connection, TransactionBehavior, ffi};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -59,6 +60,8 @@ pub(super) struct Writer {
     path: PathBuf,
     /// `None` after a failure, until the file can be written again.
     database: Option<Connection>,
+    /// Whether the file was found damaged. Then no write is tried any more.
+    damaged: bool,
     queue: Receiver<Box<dyn Write>>,
     writable: Arc<AtomicBool>,
     /// How many writes the last batch had.
@@ -83,6 +86,7 @@ impl Writer {
         Writer {
             path,
             database: Some(database),
+            damaged: false,
             queue,
             writable,
             last: 0,
@@ -115,8 +119,11 @@ impl Writer {
     /// Fills `batch` with what waits; `false` when nothing will follow.
     fn take(&self, batch: &mut Vec<Box<dyn Write>>) -> bool {
         // A broken store tries to mend itself also when nobody writes.
-        let mut patience =
-            if self.database.is_some() { Duration::MAX } else { limits::STORE_REOPEN };
+        let mut patience = if self.database.is_some() || self.damaged {
+            Duration::MAX
+        } else {
+            limits::STORE_REOPEN
+        };
         let mut until = None;
         while batch.len() < limits::STORE_BATCH {
             match self.queue.recv_timeout(patience) {
@@ -144,7 +151,10 @@ impl Writer {
         self.last = batch.len();
         let ended = self.commit(batch);
         self.note(&ended);
-        let ended = ended.map_err(|error| StoreError::Write(error.to_string()));
+        let ended = ended.map_err(|error| match self.damaged {
+            true => StoreError::Damaged,
+            false => StoreError::Write(error.to_string()),
+        });
         for write in batch.drain(..) {
             write.tell(ended.clone());
         }
@@ -176,6 +186,10 @@ impl Writer {
     fn database(&mut self) -> rusqlite::Result<&mut Connection> {
         let database = match self.database.take() {
             Some(database) => database,
+            None if self.damaged => {
+                let error = ffi::Error::new(ffi::SQLITE_CORRUPT);
+                return Err(rusqlite::Error::SqliteFailure(error, None));
+            }
             None => {
                 let database = database::reopen(&self.path)?;
                 self.writable.store(true, Ordering::Release);
@@ -193,10 +207,20 @@ impl Writer {
         let Err(error) = ended else { return };
         self.writable.store(false, Ordering::Release);
         self.database = None;
+        if is_damage(error) && !self.damaged {
+            self.damaged = true;
+            database::suspect(&self.path);
+        }
         if self.failures.is_time() {
             self.said = true;
             let path = self.path.display();
-            log::error!("the store {path} cannot be written: {error}; look at its disk");
+            let advice = match self.damaged {
+                true => {
+                    "restart wxedge: that saves what can be read; until then nothing is written"
+                }
+                false => "look at its disk",
+            };
+            log::error!("the store {path} cannot be written: {error}; {advice}");
         }
     }
 }

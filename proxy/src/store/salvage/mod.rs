@@ -1,0 +1,132 @@
+//! A damaged database becomes a sound one with all that can still be read, and nothing of the old is thrown away.
+//!
+//! The new one is made beside the damaged one (`salvage.db`) and named `salvaged.db` when it is whole and on disk. Only
+//! then are the damaged files moved into a folder `damaged-<Unix seconds>` and the new one takes their place. So a crash
+//! at any moment leaves the damaged files where they are, or a whole new one whose taking over goes on at the next start.
+
+mod scratch;
+mod spool;
+mod tables;
+mod wal;
+mod walk;
+
+pub(super) use wal::keep_a_broken_one as keep_a_broken_log;
+
+use super::{OpenError, database, schema};
+use rusqlite::Connection;
+use std::fs::{self, DirBuilder, File};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// What was made of a damaged database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Salvage {
+    /// Rows that are in the new one.
+    pub saved: u64,
+    /// Rows that are not, or without what makes them useful. There may be more: nobody knows how many stood in what
+    /// cannot be read.
+    pub lost: u64,
+    /// Where the damaged files are.
+    pub folder: PathBuf,
+}
+
+/// Ends what a crash has interrupted: a new database that is whole takes its place, half of one is removed.
+pub(super) fn finish(path: &Path) -> Result<(), OpenError> {
+    let unusable = |error| OpenError::Unusable(path.to_owned(), error);
+    scratch::remove(&made(path, "salvage"));
+    scratch::remove(&made(path, "scratch"));
+    if made(path, "salvaged").exists() {
+        replace(path, &folder(path).map_err(unusable)?).map_err(unusable)?;
+    }
+    Ok(())
+}
+
+/// Replaces the damaged database at `path`, which nobody has open; `what` SQLite found first.
+pub(super) fn salvage(path: &Path, what: &str) -> Result<Salvage, OpenError> {
+    let unusable = |error| OpenError::Unusable(path.to_owned(), error);
+    log::error!(
+        "{} is damaged ({what}); what can be read of it is moved into a new one",
+        path.display()
+    );
+    room(path)?;
+    let new = made(path, "salvage");
+    let of = |error| OpenError::of(&new, error);
+    let mut target = new_database(&new, schema::VERSION).map_err(of)?;
+    let found = tables::copy(path, &mut target).map_err(of)?;
+    target.close().map_err(|(_, error)| of(error))?;
+    File::open(&new).and_then(|new| new.sync_all()).map_err(unusable)?;
+    fs::rename(&new, made(path, "salvaged")).map_err(unusable)?;
+    scratch::remove(&made(path, "scratch"));
+    let folder = folder(path).map_err(unusable)?;
+    replace(path, &folder).map_err(unusable)?;
+    let (saved, lost) = (found.saved(), found.lost);
+    log::error!(
+        "the store was damaged: {found} are saved, at least {lost} rows are lost; the damaged files are in {}; they hold messages and tokens: remove them when they are of no more use",
+        folder.display()
+    );
+    Ok(Salvage { saved, lost, folder })
+}
+
+/// Another file beside the database.
+fn made(path: &Path, name: &str) -> PathBuf {
+    path.with_file_name(name).with_extension("db")
+}
+
+/// The files that SQLite has beside a database.
+fn beside(path: &Path) -> [PathBuf; 2] {
+    ["db-wal", "db-shm"].map(|extension| path.with_extension(extension))
+}
+
+/// A new folder for damaged files.
+pub(super) fn folder(path: &Path) -> io::Result<PathBuf> {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    for second in since.as_secs().. {
+        let folder = path.with_file_name(format!("damaged-{second}"));
+        match DirBuilder::new().mode(0o700).create(&folder) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            made => return made.map(|()| folder),
+        }
+    }
+    Err(io::ErrorKind::AlreadyExists.into())
+}
+
+/// Moves the damaged files into `folder`, and the whole new one into their place.
+fn replace(path: &Path, folder: &Path) -> io::Result<()> {
+    // The log goes before the new database comes: SQLite would take it for its own.
+    for file in beside(path).into_iter().chain([path.to_owned()]) {
+        let Some(name) = file.file_name() else { continue };
+        match fs::rename(&file, folder.join(name)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _moved => {}
+        }
+    }
+    database::sync_names(folder);
+    fs::rename(made(path, "salvaged"), path)?;
+    path.parent().into_iter().for_each(database::sync_names);
+    Ok(())
+}
+
+/// Sees that a copy has room beside the damaged files.
+fn room(path: &Path) -> Result<(), OpenError> {
+    let size = |path: &Path| fs::metadata(path).map_or(0, |file| file.len());
+    let needed = size(path) + size(&path.with_extension("db-wal"));
+    let dir = path.parent().unwrap_or(path);
+    let free = nix::sys::statvfs::statvfs(dir)
+        .map_err(|error| OpenError::Unusable(dir.to_owned(), error.into()))?;
+    let free = u64::from(free.blocks_available()).saturating_mul(free.fragment_size());
+    if free < needed {
+        return Err(OpenError::NoRoom { path: path.to_owned(), needed, free });
+    }
+    Ok(())
+}
+
+/// An empty database with the tables of a version. A crash leaves half of it, which is thrown away: it needs no log of its own.
+fn new_database(path: &Path, version: i64) -> rusqlite::Result<Connection> {
+    let mut database = database::make(path)?;
+    database.pragma_update(None, "journal_mode", "OFF")?;
+    database.pragma_update(None, "synchronous", "OFF")?;
+    schema::migrate(&mut database, version)?;
+    Ok(database)
+}
