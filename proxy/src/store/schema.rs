@@ -9,7 +9,7 @@ const APPLICATION_ID: i64 = 0x7778_6564;
 
 /// The n-th brings a database of version n to version n + 1, in one transaction. They never change once released, and take
 /// nothing away that the wxedge before writes.
-const MIGRATIONS: [&str; 1] = [FIRST];
+const MIGRATIONS: [&str; 2] = [FIRST, SPOOL];
 
 const FIRST: &str = "
     PRAGMA application_id = 0x77786564;
@@ -35,6 +35,40 @@ const FIRST: &str = "
         name  TEXT PRIMARY KEY,
         value BLOB NOT NULL
     ) STRICT, WITHOUT ROWID;
+";
+
+const SPOOL: &str = "
+    -- What is needed to order and schedule what is spooled: small, and read whole at start.
+    CREATE TABLE entry (
+        id       INTEGER PRIMARY KEY, -- in the order of arrival
+        appid    TEXT NOT NULL,
+        kind     INTEGER NOT NULL,    -- 0 callback, 1 reply
+        state    INTEGER NOT NULL,    -- 0 pending, 1 sending (a reply on its way), 2 dead
+        user     INTEGER NOT NULL,    -- hash: whose entries are delivered in order
+        received INTEGER NOT NULL,    -- Unix seconds
+        due      INTEGER NOT NULL,    -- Unix milliseconds: when it is tried next
+        attempts INTEGER NOT NULL,    -- calls made so far, the first one included
+        failures INTEGER NOT NULL,    -- of its own, while others succeeded
+        bytes    INTEGER NOT NULL,    -- what it counts against spool.max_bytes
+        died     INTEGER              -- Unix seconds, of a dead one
+    ) STRICT;
+    CREATE INDEX dead ON entry (id, died) WHERE state = 2;
+
+    -- What is delivered: read when it is.
+    CREATE TABLE content (
+        id      INTEGER PRIMARY KEY,
+        sealed  INTEGER NOT NULL,     -- 0 in clear, 1 encrypted with store.key_file
+        sum     INTEGER NOT NULL,     -- checksum over id, appid and content
+        content BLOB NOT NULL
+    ) STRICT;
+
+    -- Why the last call of an entry failed, and what the app answered.
+    CREATE TABLE failure (
+        id      INTEGER PRIMARY KEY,
+        sealed  INTEGER NOT NULL,
+        sum     INTEGER NOT NULL,
+        content BLOB NOT NULL
+    ) STRICT;
 ";
 
 /// The version this program writes.

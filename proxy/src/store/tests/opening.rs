@@ -56,7 +56,7 @@ fn a_newer_schema_is_refused() {
     assert_eq!(
         refused(&dir(&folder)).to_string(),
         format!(
-            "{} has schema version 7, and this wxedge knows up to version 1; start the newer wxedge or restore a backup",
+            "{} has schema version 7, and this wxedge knows up to version 2; start the newer wxedge or restore a backup",
             path.display()
         )
     );
