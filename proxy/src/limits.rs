@@ -148,10 +148,8 @@ pub const STORE_REOPEN: Duration = Duration::from_secs(1);
 /// Pages of 4 KiB in the write-ahead log that are then moved into the database.
 pub const STORE_WAL_PAGES: i64 = 1_000;
 
-/// Reads that look for rows in what cannot be read of a damaged table; each takes some microseconds.
-pub const SALVAGE_PROBES: u32 = 1_000_000;
-/// Ids that cannot be read side by side and are each looked for.
-pub const SALVAGE_NARROW: i64 = 512;
+/// A longer row in a damaged database is not believed.
+pub const SALVAGE_ROW_BYTES: usize = 64 * 1024 * 1024;
 
 // --- tokens and tickets ----------------------------------------------------------------------------------------
 

@@ -27,25 +27,30 @@ pub(super) fn make_folder(dir: &Path) -> io::Result<()> {
 /// it is damaged.
 pub(super) fn open_or_salvage(path: &Path) -> Result<(Connection, Option<Salvage>), OpenError> {
     salvage::finish(path)?;
-    let suspect = salvage::keep_a_broken_log(path)?.is_some() || mark(path).exists();
+    let broken = salvage::broken_log(path)?;
+    let suspect = broken.is_some() || mark(path).exists();
     let opened = open(path).and_then(|database| {
         if suspect {
             check(path, &database, &WHOLE)?;
         }
         Ok((database, None))
     });
-    let opened = match opened {
+    let (mut database, mut salvaged) = match opened {
         Err(OpenError::Damaged { what, .. }) => {
             let salvage = salvage::salvage(path, &what)?;
             (open(path)?, Some(salvage))
         }
         opened => opened?,
     };
+    if let Some(broken) = broken {
+        let restored = broken.restore(&mut database).map_err(|error| OpenError::of(path, error))?;
+        salvaged = salvaged.or(restored);
+    }
     if suspect {
         // What stays is looked at again the next time.
         let _stays = std::fs::remove_file(mark(path));
     }
-    Ok(opened)
+    Ok((database, salvaged))
 }
 
 /// Has the next start look over the whole database: it was found damaged while it was used.
@@ -72,7 +77,7 @@ pub(super) fn open(path: &Path) -> Result<Connection, OpenError> {
     if version == 0 {
         choose_vacuum(&database).map_err(of)?;
     }
-    schema::migrate(&mut database, schema::VERSION).map_err(of)?;
+    schema::migrate(&mut database).map_err(of)?;
     check(path, &database, &PARTS)?;
     write_ahead(&database).map_err(of)?;
     Ok(database)

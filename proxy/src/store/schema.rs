@@ -94,9 +94,9 @@ pub(super) fn version(path: &Path, database: &Connection) -> Result<i64, OpenErr
     }
 }
 
-/// Brings the database up to version `to`. An older wxedge may go on writing beside it, while this one takes over.
-pub(super) fn migrate(database: &mut Connection, to: i64) -> rusqlite::Result<()> {
-    for (version, sql) in (1..=to).zip(MIGRATIONS) {
+/// Brings the database up to [`VERSION`]. An older wxedge may go on writing beside it, while this one takes over.
+pub(super) fn migrate(database: &mut Connection) -> rusqlite::Result<()> {
+    for (version, sql) in (1..).zip(MIGRATIONS) {
         let transaction = database.transaction_with_behavior(TransactionBehavior::Immediate)?;
         if written(&transaction)? < version {
             transaction.execute_batch(sql)?;
@@ -114,7 +114,6 @@ pub(super) fn write_version(database: &mut Connection) -> rusqlite::Result<()> {
     transaction.commit()
 }
 
-/// The version that stands in the database.
-pub(super) fn written(database: &Connection) -> rusqlite::Result<i64> {
+fn written(database: &Connection) -> rusqlite::Result<i64> {
     database.query_row("PRAGMA user_version", (), |row| row.get(0))
 }

@@ -1,6 +1,7 @@
 //! What is kept, and what a handle promises.
 
 mod crash;
+mod damage;
 mod joining;
 mod opening;
 mod other;

@@ -4,21 +4,22 @@
 //! then are the damaged files moved into a folder `damaged-<Unix seconds>` and the new one takes their place. So a crash
 //! at any moment leaves the damaged files where they are, or a whole new one whose taking over goes on at the next start.
 
-mod scratch;
-mod spool;
+mod page;
+mod pages;
+pub(super) mod spool;
 mod tables;
 mod wal;
-mod walk;
-
-pub(super) use wal::keep_a_broken_one as keep_a_broken_log;
 
 use super::{OpenError, database, schema};
+use page::Record;
+use pages::Pages;
 use rusqlite::Connection;
 use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
+use wal::Log;
 
 /// What was made of a damaged database.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,30 +36,76 @@ pub struct Salvage {
 /// Ends what a crash has interrupted: a new database that is whole takes its place, half of one is removed.
 pub(super) fn finish(path: &Path) -> Result<(), OpenError> {
     let unusable = |error| OpenError::Unusable(path.to_owned(), error);
-    scratch::remove(&made(path, "salvage"));
-    scratch::remove(&made(path, "scratch"));
     if made(path, "salvaged").exists() {
         replace(path, &folder(path).map_err(unusable)?).map_err(unusable)?;
     }
     Ok(())
 }
 
+/// A write-ahead log that SQLite does not read to its end, and a copy of it.
+pub(super) struct BrokenLog {
+    folder: PathBuf,
+    frames: u64,
+    /// Transactions that were reported to be on disk, at least.
+    lost: u64,
+    /// Messages that came after all that SQLite reads.
+    newer: Vec<Record>,
+}
+
+/// Looks whether something that was reported to be on disk may stand in what SQLite will not read of the log of the
+/// database at `path`. Then it keeps a copy, and what can be used of it.
+pub(super) fn broken_log(path: &Path) -> Result<Option<BrokenLog>, OpenError> {
+    let unusable = |error| OpenError::Unusable(path.to_owned(), error);
+    let log = Log::open(path).map_err(unusable)?;
+    if log.behind.commits == 0 {
+        return Ok(None);
+    }
+    let folder = folder(path).map_err(unusable)?;
+    log.keep(&folder).map_err(unusable)?;
+    let (frames, lost) = (log.behind.frames, log.behind.lost());
+    // Closed before SQLite opens them: closing takes its locks away.
+    let mut pages = Pages::open(path).map_err(unusable)?;
+    let newer = tables::newer(&mut pages).map_err(|error| OpenError::of(path, error))?;
+    Ok(Some(BrokenLog { folder, frames, lost, newer }))
+}
+
+impl BrokenLog {
+    /// Adds to the opened database what can be used, and says what became of it.
+    pub(super) fn restore(self, database: &mut Connection) -> rusqlite::Result<Option<Salvage>> {
+        let BrokenLog { folder, frames, lost, newer } = self;
+        let saved = tables::add(&newer, database, lost > 0)?;
+        let shown = folder.display();
+        if lost == 0 {
+            log::warn!(
+                "the last transaction is not whole in the write-ahead log, {frames} of its pages are not used; after a power cut that is as it should be, and nothing is lost; a copy is in {shown}"
+            );
+            return Ok(None);
+        }
+        log::error!(
+            "the store's write-ahead log is damaged: {lost} transactions or more, {frames} pages, cannot be used; {saved} messages of them are saved; replies that may have been sent are dead letters; a copy is in {shown}; it holds messages and tokens: remove it when it is of no more use"
+        );
+        Ok(Some(Salvage { saved, lost: lost.saturating_sub(saved), folder }))
+    }
+}
+
 /// Replaces the damaged database at `path`, which nobody has open; `what` SQLite found first.
 pub(super) fn salvage(path: &Path, what: &str) -> Result<Salvage, OpenError> {
     let unusable = |error| OpenError::Unusable(path.to_owned(), error);
+    let of = |error| OpenError::of(path, error);
     log::error!(
-        "{} is damaged ({what}); what can be read of it is moved into a new one",
+        "{} is damaged ({what}); what can be read of it goes into a new one",
         path.display()
     );
     room(path)?;
     let new = made(path, "salvage");
-    let of = |error| OpenError::of(&new, error);
-    let mut target = new_database(&new, schema::VERSION).map_err(of)?;
-    let found = tables::copy(path, &mut target).map_err(of)?;
+    // Half of one.
+    let _absent = fs::remove_file(&new);
+    let pages = Pages::open(path).map_err(unusable)?;
+    let mut target = new_database(&new).map_err(of)?;
+    let found = tables::copy(&pages, &mut target).map_err(of)?;
     target.close().map_err(|(_, error)| of(error))?;
     File::open(&new).and_then(|new| new.sync_all()).map_err(unusable)?;
     fs::rename(&new, made(path, "salvaged")).map_err(unusable)?;
-    scratch::remove(&made(path, "scratch"));
     let folder = folder(path).map_err(unusable)?;
     replace(path, &folder).map_err(unusable)?;
     let (saved, lost) = (found.saved(), found.lost);
@@ -122,11 +169,11 @@ fn room(path: &Path) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// An empty database with the tables of a version. A crash leaves half of it, which is thrown away: it needs no log of its own.
-fn new_database(path: &Path, version: i64) -> rusqlite::Result<Connection> {
+/// An empty database. A crash leaves half of it, which is thrown away: it needs no log of its own.
+fn new_database(path: &Path) -> rusqlite::Result<Connection> {
     let mut database = database::make(path)?;
-    database.pragma_update(None, "journal_mode", "OFF")?;
+    database.pragma_update(None, "journal_mode", "MEMORY")?;
     database.pragma_update(None, "synchronous", "OFF")?;
-    schema::migrate(&mut database, version)?;
+    schema::migrate(&mut database)?;
     Ok(database)
 }

@@ -1,36 +1,40 @@
 //! What an entry, a content and a failure must be to be kept.
 
-use super::walk::Fault;
-use rusqlite::{Connection, Row};
+use rusqlite::Connection;
+use rusqlite::types::ValueRef;
 use sha2::{Digest, Sha256};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// A record with a checksum.
-#[derive(Clone, Copy)]
-pub(super) enum Kind {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::store) enum Kind {
     Content = b'c' as isize,
     Failure = b'f' as isize,
 }
 
 /// A row of `content` or `failure`.
-pub(super) struct Record<'a> {
+pub(super) struct Sealed<'a> {
     pub(super) id: i64,
-    kind: Kind,
     sealed: bool,
     sum: i64,
     kept: &'a [u8],
 }
 
-impl<'a> Record<'a> {
-    pub(super) fn of(kind: Kind, row: &'a Row<'_>) -> Option<Record<'a>> {
-        let kept = row.get_ref(3).ok()?.as_blob().ok()?;
-        let (id, sealed, sum) = (row.get(0).ok()?, row.get(1).ok()?, row.get(2).ok()?);
-        Some(Record { id, kind, sealed, sum, kept })
+impl<'a> Sealed<'a> {
+    pub(super) fn of(id: Option<i64>, columns: &[ValueRef<'a>]) -> Option<Sealed<'a>> {
+        match *columns {
+            [_, ValueRef::Integer(sealed), ValueRef::Integer(sum), ValueRef::Blob(kept)] => {
+                Some(Sealed { id: id?, sealed: sealed != 0, sum, kept })
+            }
+            _ => None,
+        }
     }
 
-    /// Whether it is what was written, for this account.
-    pub(super) fn is_sound(&self, appid: &str) -> bool {
-        sum(self.kind, self.id, appid, self.sealed, self.kept) == self.sum
+    /// What it is, if it is what was written for this account.
+    pub(super) fn kind(&self, appid: &str) -> Option<Kind> {
+        let Sealed { id, sealed, kept, .. } = *self;
+        let is = |kind: &Kind| sum(*kind, id, appid, sealed, kept) == self.sum;
+        [Kind::Content, Kind::Failure].into_iter().find(is)
     }
 
     /// The openid in it.
@@ -40,10 +44,9 @@ impl<'a> Record<'a> {
     }
 }
 
-/// Whether a row of `entry` can be scheduled.
-pub(super) fn is_entry(row: &Row<'_>) -> bool {
-    let between =
-        |column, most| row.get(column).is_ok_and(|value: i64| (0..=most).contains(&value));
+/// Whether the columns of an entry can be scheduled.
+pub(super) fn is_entry(columns: &[ValueRef<'_>]) -> bool {
+    let between = |column: usize, most: i64| matches!(columns.get(column), Some(ValueRef::Integer(value)) if (0..=most).contains(value));
     between(2, 1) && between(3, 2) && between(7, u32::MAX.into()) && between(8, u32::MAX.into())
 }
 
@@ -51,28 +54,49 @@ pub(super) fn is_entry(row: &Row<'_>) -> bool {
 /// it is a reply: nobody knows whether that was sent.
 pub(super) fn make_entry(
     target: &Connection,
-    record: &Record<'_>,
+    sealed: &Sealed<'_>,
     appid: &str,
-) -> Result<bool, Fault> {
-    let Some(subject) = record.subject() else { return Ok(false) };
+) -> rusqlite::Result<bool> {
+    let Some(subject) = sealed.subject() else { return Ok(false) };
     let user = Sha256::new().chain_update(appid).chain_update([0]).chain_update(subject).finalize();
     let user = user.first_chunk().map_or(0, |first| i64::from_be_bytes(*first));
     let now_ms = now_ms();
     // The ids of a process begin with the milliseconds at its start, times 1024.
-    let received_s = (record.id >> 10).clamp(0, now_ms) / 1_000;
+    let received_s = (sealed.id >> 10).clamp(0, now_ms) / 1_000;
     let sql = "INSERT INTO entry VALUES (?1, ?2, 0, 0, ?3, ?4, ?5, 1, 0, ?6, NULL)";
-    let bytes = i64::try_from(record.kept.len()).unwrap_or(i64::MAX);
-    target.prepare_cached(sql)?.execute((record.id, appid, user, received_s, now_ms, bytes))?;
+    let bytes = i64::try_from(sealed.kept.len()).unwrap_or(i64::MAX);
+    target.prepare_cached(sql)?.execute((sealed.id, appid, user, received_s, now_ms, bytes))?;
     Ok(true)
 }
 
-/// Makes an entry a dead letter whose content is damaged.
-pub(super) fn bury(target: &Connection, id: i64, appid: &str) -> Result<(), Fault> {
+/// Makes an entry a dead letter whose content is lost.
+pub(super) fn bury(target: &Connection, id: i64, appid: &str) -> rusqlite::Result<()> {
+    die(target, id, appid, "damaged", "its content was lost when the store was damaged")
+}
+
+/// Makes every reply that waits a dead letter: that it was sent may have been written down, and lost.
+pub(super) fn doubt(target: &Connection) -> rusqlite::Result<()> {
+    let sql = "SELECT id, appid FROM entry WHERE kind = 1 AND state < 2";
+    let mut query = target.prepare(sql)?;
+    let replies = query.query_map((), |row| Ok((row.get(0)?, row.get::<_, String>(1)?)))?;
+    for (id, appid) in replies.collect::<rusqlite::Result<Vec<_>>>()? {
+        let detail = "whether it was sent was lost when the store was damaged";
+        die(target, id, &appid, "maybe_sent", detail)?;
+    }
+    Ok(())
+}
+
+fn die(
+    target: &Connection,
+    id: i64,
+    appid: &str,
+    reason: &str,
+    detail: &str,
+) -> rusqlite::Result<()> {
     let sql = "UPDATE entry SET state = 2, died = coalesce(died, ?2) WHERE id = ?1";
     target.prepare_cached(sql)?.execute((id, now_ms() / 1_000))?;
-    let detail = "its content was lost when the store was damaged";
     let mut record = Vec::new();
-    for text in ["damaged", detail] {
+    for text in [reason, detail] {
         record.extend(u32::try_from(text.len()).unwrap_or(u32::MAX).to_be_bytes());
         record.extend(text.as_bytes());
     }

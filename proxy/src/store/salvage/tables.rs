@@ -1,198 +1,251 @@
-//! What is read of the damaged tables, and what of it is kept.
+//! What the rows of a damaged database are, and which of them a sound one gets.
+//!
+//! A page does not say whose it is, so a row is told by its columns, and a content by its checksum.
 
-use super::scratch;
-use super::spool::{self, Kind, Record};
-use super::walk::{Fault, Ids, Kept, read_keys};
-use rusqlite::types::{ToSqlOutput, ValueRef};
-use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, Statement, ffi, params_from_iter};
+use super::page::Record;
+use super::pages::Pages;
+use super::spool::{self, Kind, Sealed};
+use rusqlite::types::{ToSqlOutput, Type, ValueRef};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, params_from_iter};
 use std::fmt;
-use std::path::Path;
 
-/// The tables whose key is a text: name, key, columns.
-const KEYED: [(&str, &[&str], &str); 3] = [
-    ("credential", &["appid", "credential"], "appid, credential, revision, state"),
-    ("counter", &["scope", "key", "period"], "scope, key, period, count"),
-    ("value", &["name"], "name, value"),
-];
-
-const ENTRY: Ids<'_> = Ids {
-    table: "entry",
-    columns: "id, appid, kind, state, user, received, due, attempts, failures, bytes, died",
+/// The tables, whether their rows have ids, and the types of their columns.
+#[rustfmt::skip]
+const TABLES: [(Table, bool, &[Type]); 7] = {
+    use Type::{Blob as B, Integer as I, Null as N, Text as T};
+    [
+        (Table::Credential, false, &[T, T, I, T]),
+        (Table::Counter, false, &[T, T, T, I]),
+        (Table::Value, false, &[T, B]),
+        (Table::Entry, true, &[N, T, I, I, I, I, I, I, I, I, I]),
+        (Table::Entry, true, &[N, T, I, I, I, I, I, I, I, I, N]),
+        (Table::Record, true, &[N, I, I, B]),
+        (Table::Schema, true, &[T, T, T, I, T]),
+    ]
 };
-const CONTENT: Ids<'_> = Ids { table: "content", columns: "id, sealed, sum, content" };
-const FAILURE: Ids<'_> = Ids { table: "failure", columns: "id, sealed, sum, content" };
 
-/// What was found, in rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Table {
+    Credential,
+    Counter,
+    Value,
+    Entry,
+    /// `content` or `failure`.
+    Record,
+    /// SQLite's own.
+    Schema,
+    /// What an index repeats of a row.
+    Index,
+}
+
+type Columns<'a> = [ValueRef<'a>];
+
+/// Whose row it is; `None` when it makes no sense.
+fn table(id: Option<i64>, columns: &Columns<'_>) -> Option<Table> {
+    let types = || columns.iter().map(ValueRef::data_type);
+    let known =
+        TABLES.iter().find(|(_, ids, own)| *ids == id.is_some() && types().eq(own.iter().copied()));
+    let index = id.is_none() && types().all(|of| matches!(of, Type::Integer | Type::Null));
+    known.map(|(table, ..)| *table).or(index.then_some(Table::Index))
+}
+
+/// What was saved, and what was not.
 #[derive(Debug, Default)]
 pub(super) struct Found {
-    /// Tokens and tickets, counters, values.
-    keyed: [u64; KEYED.len()],
-    /// Messages that are whole.
+    credentials: u64,
+    counters: u64,
+    values: u64,
+    /// With their contents.
     messages: u64,
-    /// Rows that are not kept, or a message without its content, which is a dead letter now.
+    /// Rows, at least.
     pub(super) lost: u64,
 }
 
 impl Found {
     pub(super) fn saved(&self) -> u64 {
-        self.keyed.iter().sum::<u64>() + self.messages
+        self.credentials + self.counters + self.values + self.messages
     }
 }
 
 impl fmt::Display for Found {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [credentials, counters, values] = self.keyed;
-        let messages = self.messages;
+        let Found { messages, credentials, counters, values, .. } = self;
         write!(
             f,
-            "{messages} messages, {credentials} tokens and tickets, {counters} counters and {values} values"
+            "{messages} messages, {credentials} tokens and tickets, {counters} counters and {values} other values"
         )
     }
 }
 
-/// Copies all that can be read of the database at `path` into an empty one.
-pub(super) fn copy(path: &Path, target: &mut Connection) -> Result<Found, Fault> {
-    let source = scratch::open(path)?;
+/// Copies all that can be read into an empty database.
+pub(super) fn copy(pages: &Pages, target: &mut Connection) -> rusqlite::Result<Found> {
     let transaction = target.transaction()?;
     let mut found = Found::default();
-    for ((table, key, columns), saved) in KEYED.into_iter().zip(&mut found.keyed) {
-        let mut put = put(&transaction, table, columns)?;
-        found.lost += read_keys(&source, table, key, columns, |row| {
-            let put = copy_row(row, &mut put)?;
-            *saved += u64::from(put == Put::New);
-            found.lost += u64::from(put == Put::Senseless);
-            Ok(put != Put::Senseless)
-        })?;
-    }
-    Spool { source: &source, target: &transaction }.copy(&mut found)?;
+    let mut senseless = 0;
+    let bad = pages.read(|record| {
+        let saved = match copy_row(&transaction, &record)? {
+            Row::Saved(Table::Credential) => &mut found.credentials,
+            Row::Saved(Table::Counter) => &mut found.counters,
+            Row::Saved(Table::Value) => &mut found.values,
+            Row::Senseless => &mut senseless,
+            Row::Saved(_) | Row::Other => return Ok(()),
+        };
+        *saved += 1;
+        Ok(())
+    })?;
+    let appids = appids(&transaction)?;
+    let mut strangers = 0;
+    pages.read(|record| {
+        let whose = copy_record(&transaction, &record, &appids)?;
+        strangers += u64::from(whose == Whose::Unknown);
+        Ok(())
+    })?;
+    let buried = bury(&transaction)?;
+    let messages: i64 =
+        transaction.query_row("SELECT count(*) FROM content", (), |row| row.get(0))?;
+    found.messages = messages.unsigned_abs();
+    // One and the same row may have been found missing in different ways.
+    found.lost = (bad + senseless).max(strangers).max(buried);
     transaction.commit()?;
     Ok(found)
 }
 
-/// The spool: entries, their contents, and why some of them failed.
-struct Spool<'a> {
-    source: &'a Connection,
-    target: &'a Connection,
+/// The rows that stand in the part of the log that SQLite does not read, of messages newer than all that it reads.
+pub(super) fn newer(pages: &mut Pages) -> rusqlite::Result<Vec<Record>> {
+    let mut newest = 0;
+    let message = |record: &Record| {
+        let table = table(record.id, &record.columns()?)?;
+        record.id.filter(|_| matches!(table, Table::Entry | Table::Record))
+    };
+    pages.read(|record| {
+        newest = message(&record).unwrap_or(0).max(newest);
+        Ok(())
+    })?;
+    let mut newer = Vec::new();
+    pages.read_behind(|record| {
+        if message(&record).is_some_and(|id| id > newest) {
+            newer.push(record);
+        }
+        Ok(())
+    })?;
+    Ok(newer)
 }
 
-impl Spool<'_> {
-    fn copy(&self, found: &mut Found) -> Result<(), Fault> {
-        let mut put_entry = put(self.target, ENTRY.table, ENTRY.columns)?;
-        let mut senseless = 0;
-        let holes = ENTRY.read(self.source, |row| {
-            let sound = spool::is_entry(row) && copy_row(row, &mut put_entry)? != Put::Senseless;
-            senseless += u64::from(!sound);
-            Ok(sound)
-        })?;
-        let restored = self.contents()?;
-        found.lost += (holes + senseless).saturating_sub(restored);
-        let mut put_failure = put(self.target, FAILURE.table, FAILURE.columns)?;
-        FAILURE.read(self.source, |row| {
-            let Some(record) = Record::of(Kind::Failure, row) else { return Ok(false) };
-            let appid = self.appid(record.id)?;
-            let sound = appid.is_some_and(|appid| record.is_sound(&appid));
-            Ok(sound && copy_row(row, &mut put_failure)? != Put::Senseless)
-        })?;
-        found.lost += self.bury()?;
-        let whole = "SELECT count(*) FROM content";
-        found.messages =
-            self.target.query_row(whole, (), |row| row.get::<_, i64>(0))?.unsigned_abs();
-        Ok(())
+/// Adds these messages; replies that may have been sent become dead letters when there is `doubt`. Says how many are whole.
+pub(super) fn add(newer: &[Record], target: &mut Connection, doubt: bool) -> rusqlite::Result<u64> {
+    let transaction = target.transaction()?;
+    for record in newer {
+        copy_row(&transaction, record)?;
     }
-
-    /// Copies the contents that are what was written. Says for how many of them the entry was lost and is made anew.
-    fn contents(&self) -> Result<u64, Fault> {
-        let mut put_content = put(self.target, CONTENT.table, CONTENT.columns)?;
-        let appids = self.appids()?;
-        let mut restored = 0;
-        let mut keep = |row: &Row<'_>| -> Kept {
-            let Some(record) = Record::of(Kind::Content, row) else { return Ok(false) };
-            match self.appid(record.id)? {
-                Some(appid) if record.is_sound(&appid) => {}
-                Some(_) => return Ok(false),
-                None => {
-                    // The checksum tells whose it is.
-                    let Some(appid) = appids.iter().find(|appid| record.is_sound(appid)) else {
-                        return Ok(false);
-                    };
-                    if !spool::make_entry(self.target, &record, appid)? {
-                        return Ok(false);
-                    }
-                    restored += 1;
-                }
-            }
-            Ok(copy_row(row, &mut put_content)? != Put::Senseless)
-        };
-        CONTENT.read(self.source, &mut keep)?;
-        // Those whose id is known are found also in the midst of what cannot be read.
-        let sql = format!("SELECT {} FROM content WHERE id = ?1", CONTENT.columns);
-        if let Ok(mut one) = self.source.prepare(&sql) {
-            for (id, _) in self.without_content()? {
-                let _unreadable = one.query_row([id], |row| keep(row));
-            }
-        }
-        Ok(restored)
+    let appids = appids(&transaction)?;
+    let mut added = 0;
+    for record in newer {
+        added += u64::from(copy_record(&transaction, record, &appids)? == Whose::Known);
     }
-
-    /// Makes entries without content dead letters, so that somebody sees them. Says how many.
-    fn bury(&self) -> Result<u64, Fault> {
-        let mut buried = 0;
-        for (id, appid) in self.without_content()? {
-            spool::bury(self.target, id, &appid)?;
-            buried += 1;
-        }
-        Ok(buried)
+    bury(&transaction)?;
+    if doubt {
+        spool::doubt(&transaction)?;
     }
-
-    fn without_content(&self) -> Result<Vec<(i64, String)>, Fault> {
-        let sql = "SELECT id, appid FROM entry WHERE id NOT IN (SELECT id FROM content)";
-        self.target.prepare(sql)?.query_map((), |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
-    }
-
-    /// Whose the entry is.
-    fn appid(&self, id: i64) -> Result<Option<String>, Fault> {
-        let sql = "SELECT appid FROM entry WHERE id = ?1";
-        self.target.prepare_cached(sql)?.query_row([id], |row| row.get(0)).optional()
-    }
-
-    /// All accounts that are known.
-    fn appids(&self) -> Result<Vec<String>, Fault> {
-        let sql = "SELECT appid FROM entry UNION SELECT appid FROM credential";
-        self.target.prepare(sql)?.query_map((), |row| row.get(0))?.collect()
-    }
+    transaction.commit()?;
+    Ok(added)
 }
 
 /// What became of a row.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Put {
-    New,
-    Known,
+enum Row {
+    Saved(Table),
+    /// It is there already, is another's turn, or SQLite's own.
+    Other,
     Senseless,
 }
 
-fn put<'a>(target: &'a Connection, table: &str, columns: &str) -> Result<Statement<'a>, Fault> {
-    let marks = vec!["?"; columns.split(',').count()].join(", ");
-    target.prepare(&format!("INSERT INTO {table} ({columns}) VALUES ({marks})"))
+/// Copies a row unless it is a content or a failure.
+fn copy_row(target: &Connection, record: &Record) -> rusqlite::Result<Row> {
+    let columns = record.columns();
+    let Some(columns) = &columns else { return Ok(Row::Senseless) };
+    let Some(table) = table(record.id, columns) else { return Ok(Row::Senseless) };
+    let sql = match table {
+        Table::Credential => "INSERT INTO credential VALUES (?, ?, ?, ?)",
+        Table::Counter => "INSERT INTO counter VALUES (?, ?, ?, ?)",
+        Table::Value => "INSERT INTO value VALUES (?, ?)",
+        Table::Entry if !spool::is_entry(columns) => return Ok(Row::Senseless),
+        Table::Entry => "INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        Table::Record | Table::Schema | Table::Index => return Ok(Row::Other),
+    };
+    let new = insert(target, sql, record.id, columns)?;
+    Ok(if new { Row::Saved(table) } else { Row::Other })
 }
 
-/// Copies a row as it is, if the new table takes it.
-fn copy_row(row: &Row<'_>, put: &mut Statement<'_>) -> Result<Put, Fault> {
-    let mut values = Vec::with_capacity(put.parameter_count());
-    for column in 0..put.parameter_count() {
-        match row.get_ref(column) {
-            Ok(ValueRef::Text(text)) if str::from_utf8(text).is_err() => return Ok(Put::Senseless),
-            Ok(value) => values.push(ToSqlOutput::Borrowed(value)),
-            Err(_) => return Ok(Put::Senseless),
+/// Whose a content or a failure is.
+#[derive(PartialEq, Eq)]
+enum Whose {
+    Known,
+    /// It is damaged, or its account is not known.
+    Unknown,
+    /// It is neither a content nor a failure.
+    Other,
+}
+
+/// Copies a content, or a failure of an entry that there is. A content whose entry is lost gets another one.
+fn copy_record(target: &Connection, record: &Record, appids: &[String]) -> rusqlite::Result<Whose> {
+    let columns = record.columns().unwrap_or_default();
+    if table(record.id, &columns) != Some(Table::Record) {
+        return Ok(Whose::Other);
+    }
+    let Some(sealed) = Sealed::of(record.id, &columns) else { return Ok(Whose::Unknown) };
+    let appid = "SELECT appid FROM entry WHERE id = ?1";
+    let appid =
+        target.prepare_cached(appid)?.query_row([sealed.id], |row| row.get(0)).optional()?;
+    let mut known = appid.as_slice().iter().chain(if appid.is_some() { &[][..] } else { appids });
+    let own = known.find_map(|appid: &String| Some((sealed.kind(appid)?, appid)));
+    match own {
+        None => return Ok(Whose::Unknown),
+        Some((Kind::Failure, _)) if appid.is_none() => {}
+        Some((Kind::Failure, _)) => {
+            insert(target, "INSERT INTO failure VALUES (?, ?, ?, ?)", record.id, &columns)?;
+        }
+        Some((Kind::Content, own)) => {
+            if appid.is_none() && !spool::make_entry(target, &sealed, own)? {
+                return Ok(Whose::Unknown);
+            }
+            insert(target, "INSERT INTO content VALUES (?, ?, ?, ?)", record.id, &columns)?;
         }
     }
-    match put.execute(params_from_iter(values)) {
-        Ok(_) => Ok(Put::New),
-        Err(error) => match error.sqlite_error() {
-            Some(known) if known.extended_code == ffi::SQLITE_CONSTRAINT_PRIMARYKEY => {
-                Ok(Put::Known)
-            }
-            Some(known) if known.code == ErrorCode::ConstraintViolation => Ok(Put::Senseless),
-            _ => Err(error),
-        },
+    Ok(Whose::Known)
+}
+
+/// Puts a row in, the id in the place of its first column; says whether there was none with its key.
+fn insert(
+    target: &Connection,
+    sql: &str,
+    id: Option<i64>,
+    columns: &Columns<'_>,
+) -> rusqlite::Result<bool> {
+    let id = id.map(ValueRef::Integer);
+    let values = id.iter().chain(columns.iter().skip(id.iter().len()));
+    let values = values.map(|value| ToSqlOutput::Borrowed(*value));
+    match target.prepare_cached(sql)?.execute(params_from_iter(values)) {
+        Ok(_) => Ok(true),
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
+            Ok(false)
+        }
+        Err(error) => Err(error),
     }
+}
+
+/// Makes entries without content dead letters, so that somebody sees them. Says how many there are.
+fn bury(target: &Connection) -> rusqlite::Result<u64> {
+    let sql = "SELECT id, appid FROM entry WHERE id NOT IN (SELECT id FROM content)";
+    let mut query = target.prepare(sql)?;
+    let without = query.query_map((), |row| Ok((row.get(0)?, row.get::<_, String>(1)?)))?;
+    let without = without.collect::<rusqlite::Result<Vec<_>>>()?;
+    for (id, appid) in &without {
+        spool::bury(target, *id, appid)?;
+    }
+    Ok(without.len() as u64)
+}
+
+/// All accounts that are known.
+fn appids(target: &Connection) -> rusqlite::Result<Vec<String>> {
+    let sql = "SELECT appid FROM entry UNION SELECT appid FROM credential";
+    target.prepare(sql)?.query_map((), |row| row.get(0))?.collect()
 }
