@@ -162,7 +162,8 @@ impl Edge {
     /// When the store cannot be used, or a metric of the same name is in `registry`.
     pub fn open(config: Config, registry: Registry) -> Result<Edge, OpenError> {
         let dir = &config.store.dir;
-        let store = Store::open(dir, store::Options::default())?;
+        let appids = config.accounts.values().map(|account| account.appid.clone()).collect();
+        let store = Store::open(dir, store::Options { appids, ..Default::default() })?;
         let key = |error| OpenError::Key(dir.display().to_string(), error);
         let openid = OpenidKey::open(dir).map_err(key)?;
         let edge_tokens = EdgeTokens::new(key_file::open(dir, "edge_token.key").map_err(key)?);

@@ -24,8 +24,11 @@ pub(super) fn make_folder(dir: &Path) -> io::Result<()> {
 }
 
 /// Opens the database of an owner: goes on with what a crash interrupted, and makes a sound one of what can be read when
-/// it is damaged.
-pub(super) fn open_or_salvage(path: &Path) -> Result<(Connection, Option<Salvage>), OpenError> {
+/// it is damaged; messages of these accounts are known again.
+pub(super) fn open_or_salvage(
+    path: &Path,
+    appids: &[String],
+) -> Result<(Connection, Option<Salvage>), OpenError> {
     salvage::finish(path)?;
     let broken = salvage::broken_log(path)?;
     let suspect = broken.is_some() || mark(path).exists();
@@ -37,13 +40,14 @@ pub(super) fn open_or_salvage(path: &Path) -> Result<(Connection, Option<Salvage
     });
     let (mut database, mut salvaged) = match opened {
         Err(OpenError::Damaged { what, .. }) => {
-            let salvage = salvage::salvage(path, &what)?;
+            let salvage = salvage::salvage(path, &what, appids)?;
             (open(path)?, Some(salvage))
         }
         opened => opened?,
     };
     if let Some(broken) = broken {
-        let restored = broken.restore(&mut database).map_err(|error| OpenError::of(path, error))?;
+        let restored =
+            broken.restore(&mut database, appids).map_err(|error| OpenError::of(path, error))?;
         salvaged = salvaged.or(restored);
     }
     if suspect {

@@ -47,6 +47,9 @@ crate::opaque!(Store);
 pub struct Options {
     /// Alone, or beside the process that has it.
     pub access: Access,
+    /// The accounts of the configuration. Only a damaged store asks: a message whose entry is lost does not say whose it
+    /// is, but its checksum tells whether it is of one of these.
+    pub appids: Vec<String>,
 }
 
 struct Shared {
@@ -75,7 +78,7 @@ impl Store {
         let held = Held(lease.clone());
         let path = dir.join(FILE);
         let (database, salvaged) = match lease.owns() {
-            true => database::open_or_salvage(&path)?,
+            true => database::open_or_salvage(&path, &options.appids)?,
             false => (database::open(&path)?, None),
         };
         let reader = database::open_reader(&path)?;
@@ -149,6 +152,11 @@ impl Store {
         }
     }
 
+    /// Has the next start look over the whole database, and save what can be read: something was found damaged.
+    fn suspect(&self) {
+        database::suspect(&self.0.path);
+    }
+
     /// Asks the database; it answers with what is on disk.
     fn read<T>(
         &self,
@@ -157,7 +165,7 @@ impl Store {
         let reader = self.0.reader.lock().unwrap_or_else(PoisonError::into_inner);
         query(&reader).map_err(|error| {
             if is_damage(&error) {
-                database::suspect(&self.0.path);
+                self.suspect();
                 return StoreError::Damaged;
             }
             StoreError::Read(error.to_string())

@@ -26,8 +26,7 @@ use wal::Log;
 pub struct Salvage {
     /// Rows that are in the new one.
     pub saved: u64,
-    /// Rows that are not, or without what makes them useful. There may be more: nobody knows how many stood in what
-    /// cannot be read.
+    /// Rows that are not, or without what makes them useful, at least: a page of rows that cannot be read counts as one.
     pub lost: u64,
     /// Where the damaged files are.
     pub folder: PathBuf,
@@ -71,9 +70,13 @@ pub(super) fn broken_log(path: &Path) -> Result<Option<BrokenLog>, OpenError> {
 
 impl BrokenLog {
     /// Adds to the opened database what can be used, and says what became of it.
-    pub(super) fn restore(self, database: &mut Connection) -> rusqlite::Result<Option<Salvage>> {
+    pub(super) fn restore(
+        self,
+        database: &mut Connection,
+        appids: &[String],
+    ) -> rusqlite::Result<Option<Salvage>> {
         let BrokenLog { folder, frames, lost, newer } = self;
-        let saved = tables::add(&newer, database, lost > 0)?;
+        let saved = tables::add(&newer, database, appids, lost > 0)?;
         let shown = folder.display();
         if lost == 0 {
             log::warn!(
@@ -89,7 +92,7 @@ impl BrokenLog {
 }
 
 /// Replaces the damaged database at `path`, which nobody has open; `what` SQLite found first.
-pub(super) fn salvage(path: &Path, what: &str) -> Result<Salvage, OpenError> {
+pub(super) fn salvage(path: &Path, what: &str, appids: &[String]) -> Result<Salvage, OpenError> {
     let unusable = |error| OpenError::Unusable(path.to_owned(), error);
     let of = |error| OpenError::of(path, error);
     log::error!(
@@ -102,7 +105,7 @@ pub(super) fn salvage(path: &Path, what: &str) -> Result<Salvage, OpenError> {
     let _absent = fs::remove_file(&new);
     let pages = Pages::open(path).map_err(unusable)?;
     let mut target = new_database(&new).map_err(of)?;
-    let found = tables::copy(&pages, &mut target).map_err(of)?;
+    let found = tables::copy(&pages, &mut target, appids).map_err(of)?;
     target.close().map_err(|(_, error)| of(error))?;
     File::open(&new).and_then(|new| new.sync_all()).map_err(unusable)?;
     fs::rename(&new, made(path, "salvaged")).map_err(unusable)?;

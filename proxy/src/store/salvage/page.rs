@@ -60,6 +60,11 @@ pub(super) fn rows(
     Some(rows.collect())
 }
 
+/// Whether it is a page of a table without ids, or of an index: there rows stand in all pages of a tree.
+pub(super) fn has_keys(page: &Page) -> bool {
+    matches!(page[0], 0x0a | 0x02)
+}
+
 fn record(kind: Kind, mut cell: &[u8], next: impl Fn(u32) -> Option<Box<Page>>) -> Option<Record> {
     if kind == Kind::InnerKeys {
         cell = cell.get(4..)?;

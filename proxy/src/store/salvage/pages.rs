@@ -1,7 +1,7 @@
 //! The pages of a damaged database, each as it was last committed: in the log, or else in the file.
 
 use super::page::{self, PAGE, Page, Record};
-use super::wal::Log;
+use super::wal::{Log, words};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -11,8 +11,10 @@ use std::path::Path;
 pub(super) struct Pages {
     file: File,
     log: Log,
-    /// How many there should be.
+    /// How many there are.
     count: u32,
+    /// Whether there should be more.
+    cut: bool,
 }
 
 /// Each page that maps others has so many: five bytes for each.
@@ -26,15 +28,11 @@ impl Pages {
         let (file, log) = (File::open(path)?, Log::open(path)?);
         let there = file.metadata()?.len().div_ceil(PAGE as u64);
         let there = u32::try_from(there).unwrap_or(u32::MAX);
-        let mut pages = Pages { file, log, count: there };
-        pages.count = match (pages.log.size, pages.get(1)) {
-            (Some(size), _) => size,
-            // The file may be cut off, but a count that is damaged is not believed.
-            (None, Some(first)) => first[28..].first_chunk().map_or(there, |count| {
-                u32::from_be_bytes(*count).clamp(there, there.saturating_mul(2))
-            }),
-            (None, None) => there,
-        };
+        // The file may be cut off.
+        let count = log.size.unwrap_or(there);
+        let mut pages = Pages { file, log, count, cut: false };
+        let said = pages.get(1).map_or(count, |first| words::<8>(&first[..32])[7]);
+        pages.cut = said > count || pages.get(count).is_none();
         Ok(pages)
     }
 
@@ -55,56 +53,56 @@ impl Pages {
         mut each: impl FnMut(Record) -> rusqlite::Result<()>,
     ) -> rusqlite::Result<()> {
         for number in self.log.go_on() {
-            let rows =
-                self.get(number).and_then(|page| page::rows(number, &page, |more| self.get(more)));
+            let rows = self.get(number).and_then(|page| self.rows(number, &page));
             rows.into_iter().flatten().flatten().try_for_each(&mut each)?;
         }
         Ok(())
     }
 
-    /// Gives every row that can be read to `each`. Says how many rows and pages of rows cannot.
+    /// Gives every row that can be read to `each`. Says on how many pages are, or may be, some that
+    /// cannot.
     pub(super) fn read(
         &self,
         mut each: impl FnMut(Record) -> rusqlite::Result<()>,
     ) -> rusqlite::Result<u64> {
         let mut lost = 0;
         for number in (1..=self.count).filter(|number| !is_map(*number)) {
-            let rows =
-                self.get(number).and_then(|page| page::rows(number, &page, |more| self.get(more)));
-            match rows {
-                Some(rows) => {
-                    for row in rows {
-                        match row {
-                            Some(row) => each(row)?,
-                            None => lost += 1,
-                        }
-                    }
-                }
-                None => lost += u64::from(self.held_rows(number)),
-            }
+            let Some(rows) = self.get(number).and_then(|page| self.rows(number, &page)) else {
+                lost += u64::from(self.held_rows(number));
+                continue;
+            };
+            // The count of rows may be what is damaged.
+            lost += u64::from(rows.iter().any(Option::is_none));
+            rows.into_iter().flatten().try_for_each(&mut each)?;
         }
-        Ok(lost)
+        // Nobody may know any more what it was that is missing.
+        Ok(lost.max(u64::from(self.cut)))
     }
 
-    /// Whether a page that cannot be read was one of rows: one of a tree, and no other says that it stands below it.
+    fn rows(&self, number: u32, page: &Page) -> Option<Vec<Option<Record>>> {
+        page::rows(number, page, |more| self.get(more))
+    }
+
+    /// Whether a page that cannot be read was one of rows: one of a tree, and not one that only says where the pages below
+    /// it are.
     fn held_rows(&self, number: u32) -> bool {
         let maps = (2..=self.count).step_by(MAPPED as usize + 1);
-        self.mapped(number).is_some_and(|(kind, _)| matches!(kind, ROOT | TREE))
-            && !maps.filter_map(|map| self.get(map)).any(|map| {
-                map.as_chunks::<5>()
-                    .0
-                    .iter()
-                    .any(|[kind, above @ ..]| *kind == TREE && u32::from_be_bytes(*above) == number)
-            })
+        let below = maps.filter_map(|map| Some((map, self.get(map)?))).find_map(|(map, page)| {
+            let at = page.as_chunks::<5>().0.iter().position(|[kind, above @ ..]| {
+                *kind == TREE && u32::from_be_bytes(*above) == number
+            })?;
+            self.get(map + 1 + u32::try_from(at).ok()?)
+        });
+        self.mapped(number).is_some_and(|kind| matches!(kind, ROOT | TREE))
+            && below.is_none_or(|page| page::has_keys(&page))
     }
 
-    /// What the map says of a page: its kind, and the page above.
-    fn mapped(&self, number: u32) -> Option<(u8, u32)> {
+    /// What kind of page the map says it is.
+    fn mapped(&self, number: u32) -> Option<u8> {
         let at = number.checked_sub(3)?;
         let map = self.get(2 + at / (MAPPED + 1) * (MAPPED + 1))?;
-        let entry = map.as_chunks::<5>().0.get((at % (MAPPED + 1)) as usize)?;
-        let [kind, above @ ..] = *entry;
-        Some((kind, u32::from_be_bytes(above)))
+        let [kind, ..] = map.as_chunks::<5>().0.get((at % (MAPPED + 1)) as usize)?;
+        Some(*kind)
     }
 }
 

@@ -77,23 +77,30 @@ impl fmt::Display for Found {
     }
 }
 
-/// Copies all that can be read into an empty database.
-pub(super) fn copy(pages: &Pages, target: &mut Connection) -> rusqlite::Result<Found> {
+/// Copies all that can be read into an empty database. Messages of `appids` are known also when nothing else tells of them.
+pub(super) fn copy(
+    pages: &Pages,
+    target: &mut Connection,
+    appids: &[String],
+) -> rusqlite::Result<Found> {
     let transaction = target.transaction()?;
     let mut found = Found::default();
-    let mut senseless = 0;
+    let mut senseless = false;
     let bad = pages.read(|record| {
         let saved = match copy_row(&transaction, &record)? {
             Row::Saved(Table::Credential) => &mut found.credentials,
             Row::Saved(Table::Counter) => &mut found.counters,
             Row::Saved(Table::Value) => &mut found.values,
-            Row::Senseless => &mut senseless,
             Row::Saved(_) | Row::Other => return Ok(()),
+            Row::Senseless => {
+                senseless = true;
+                return Ok(());
+            }
         };
         *saved += 1;
         Ok(())
     })?;
-    let appids = appids(&transaction)?;
+    let appids = known(&transaction, appids)?;
     let mut strangers = 0;
     pages.read(|record| {
         let whose = copy_record(&transaction, &record, &appids)?;
@@ -105,7 +112,7 @@ pub(super) fn copy(pages: &Pages, target: &mut Connection) -> rusqlite::Result<F
         transaction.query_row("SELECT count(*) FROM content", (), |row| row.get(0))?;
     found.messages = messages.unsigned_abs();
     // One and the same row may have been found missing in different ways.
-    found.lost = (bad + senseless).max(strangers).max(buried);
+    found.lost = bad.max(u64::from(senseless)).max(strangers).max(buried);
     transaction.commit()?;
     Ok(found)
 }
@@ -132,12 +139,17 @@ pub(super) fn newer(pages: &mut Pages) -> rusqlite::Result<Vec<Record>> {
 }
 
 /// Adds these messages; replies that may have been sent become dead letters when there is `doubt`. Says how many are whole.
-pub(super) fn add(newer: &[Record], target: &mut Connection, doubt: bool) -> rusqlite::Result<u64> {
+pub(super) fn add(
+    newer: &[Record],
+    target: &mut Connection,
+    appids: &[String],
+    doubt: bool,
+) -> rusqlite::Result<u64> {
     let transaction = target.transaction()?;
     for record in newer {
         copy_row(&transaction, record)?;
     }
-    let appids = appids(&transaction)?;
+    let appids = known(&transaction, appids)?;
     let mut added = 0;
     for record in newer {
         added += u64::from(copy_record(&transaction, record, &appids)? == Whose::Known);
@@ -245,7 +257,8 @@ fn bury(target: &Connection) -> rusqlite::Result<u64> {
 }
 
 /// All accounts that are known.
-fn appids(target: &Connection) -> rusqlite::Result<Vec<String>> {
+fn known(target: &Connection, appids: &[String]) -> rusqlite::Result<Vec<String>> {
     let sql = "SELECT appid FROM entry UNION SELECT appid FROM credential";
-    target.prepare(sql)?.query_map((), |row| row.get(0))?.collect()
+    let mut query = target.prepare(sql)?;
+    query.query_map((), |row| row.get(0))?.chain(appids.iter().cloned().map(Ok)).collect()
 }

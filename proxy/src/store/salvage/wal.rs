@@ -136,7 +136,8 @@ impl Behind {
     }
 }
 
-fn words<const N: usize>(bytes: &[u8]) -> [u32; N] {
+/// Numbers as SQLite writes them.
+pub(super) fn words<const N: usize>(bytes: &[u8]) -> [u32; N] {
     let mut words = [0; N];
     for (word, bytes) in words.iter_mut().zip(bytes.as_chunks().0) {
         *word = u32::from_be_bytes(*bytes);

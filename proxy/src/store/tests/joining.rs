@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use wxedge_tests::folder::Folder;
 
 fn join(dir: &Path) -> Result<Store, OpenError> {
-    Store::open(dir, Options { access: Access::Join })
+    Store::open(dir, Options { access: Access::Join, ..Options::default() })
 }
 
 /// Counts what all processes count, as fast as it can, and says how often that was on disk.
@@ -121,7 +121,7 @@ fn nobody_gets_between_the_first_and_the_one_that_joined_it() {
 #[test]
 fn one_that_joined_and_died_leaves_the_store_to_its_owner() {
     if let Some(dir) = other() {
-        return count_until_told(&dir, Options { access: Access::Join });
+        return count_until_told(&dir, Options { access: Access::Join, ..Options::default() });
     }
     let folder = Folder::new();
     let store = open(&folder);
