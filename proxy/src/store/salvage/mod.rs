@@ -76,7 +76,7 @@ impl BrokenLog {
         appids: &[String],
     ) -> rusqlite::Result<Option<Salvage>> {
         let BrokenLog { folder, frames, lost, newer } = self;
-        let saved = tables::add(&newer, database, appids, lost > 0)?;
+        let (saved, halves) = tables::add(&newer, database, appids, lost > 0)?;
         let shown = folder.display();
         if lost == 0 {
             log::warn!(
@@ -87,7 +87,7 @@ impl BrokenLog {
         log::error!(
             "the store's write-ahead log is damaged: {lost} transactions or more, {frames} pages, cannot be used; {saved} messages of them are saved; replies that may have been sent are dead letters; a copy is in {shown}; it holds messages and tokens: remove it when it is of no more use"
         );
-        Ok(Some(Salvage { saved, lost: lost.saturating_sub(saved), folder }))
+        Ok(Some(Salvage { saved, lost: halves, folder }))
     }
 }
 

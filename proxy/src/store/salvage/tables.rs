@@ -138,28 +138,34 @@ pub(super) fn newer(pages: &mut Pages) -> rusqlite::Result<Vec<Record>> {
     Ok(newer)
 }
 
-/// Adds these messages; replies that may have been sent become dead letters when there is `doubt`. Says how many are whole.
+/// Adds these messages. Where it is known that some are lost, what is left of one is a dead letter, and so are replies that
+/// may have been sent. Says how many are whole, and how many are not.
 pub(super) fn add(
     newer: &[Record],
     target: &mut Connection,
     appids: &[String],
-    doubt: bool,
-) -> rusqlite::Result<u64> {
+    known_lost: bool,
+) -> rusqlite::Result<(u64, u64)> {
     let transaction = target.transaction()?;
+    let (mut added, mut halves) = (0, 0);
     for record in newer {
         copy_row(&transaction, record)?;
     }
     let appids = known(&transaction, appids)?;
-    let mut added = 0;
     for record in newer {
         added += u64::from(copy_record(&transaction, record, &appids)? == Whose::Known);
     }
-    bury(&transaction)?;
-    if doubt {
+    if known_lost {
+        halves = bury(&transaction)?;
         spool::doubt(&transaction)?;
+    } else {
+        let half = "DELETE FROM entry WHERE id = ?1 AND id NOT IN (SELECT id FROM content)";
+        for record in newer {
+            transaction.prepare_cached(half)?.execute([record.id])?;
+        }
     }
     transaction.commit()?;
-    Ok(added)
+    Ok((added, halves))
 }
 
 /// What became of a row.
