@@ -19,6 +19,7 @@ mod api_process;
 mod api_repeats;
 mod api_streaming;
 mod api_tokens;
+mod backup;
 mod bounds;
 mod deadlines;
 mod delivery;

@@ -112,28 +112,36 @@ pub(super) fn reopen(path: &Path) -> rusqlite::Result<Connection> {
 
 /// Opens the database for reading, for as long as the store lives.
 pub(super) fn open_reader(path: &Path) -> Result<Connection, OpenError> {
-    connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
-        .and_then(|database| {
-            // Only the first read opens the file.
-            database.query_row("SELECT count(*) FROM sqlite_schema", (), |_| Ok(()))?;
-            Ok(database)
-        })
-        .map_err(|error| OpenError::of(path, error))
+    connect_reader(path).map_err(|error| OpenError::of(path, error))
+}
+
+/// The same, to copy it.
+pub(super) fn connect_reader(path: &Path) -> rusqlite::Result<Connection> {
+    let database = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    // Only the first read opens the file.
+    database.query_row("SELECT count(*) FROM sqlite_schema", (), |_| Ok(()))?;
+    Ok(database)
 }
 
 /// Makes the file if there is none, and says whether it is empty although it has a write-ahead log. SQLite gives its
 /// other files the rights of this one. Must not be called while the database is open: closing the file takes all locks of
 /// the process on it away.
 fn make_file(path: &Path) -> io::Result<bool> {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false).mode(0o600);
-    let file = options.open(path)?;
-    file.set_permissions(Permissions::from_mode(0o600))?;
+    let file = make_private(path)?;
     if let Some(dir) = path.parent() {
         sync_names(dir);
     }
     let log = std::fs::metadata(path.with_extension("db-wal")).map_or(0, |log| log.len());
     Ok(file.metadata()?.len() == 0 && log > 0)
+}
+
+/// Makes a file that only its owner may read, if there is none.
+pub(super) fn make_private(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    let file = options.open(path)?;
+    file.set_permissions(Permissions::from_mode(0o600))?;
+    Ok(file)
 }
 
 /// Puts the names in `dir` on disk: a file without a name is lost.

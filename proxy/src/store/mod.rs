@@ -5,6 +5,7 @@
 //! kept, and the SQL for it, stands in `credentials.rs`, `counters.rs` and `values.rs`; how the file is opened in
 //! `database.rs`, its tables in `schema.rs`.
 
+mod backup;
 mod counters;
 mod credentials;
 mod database;
@@ -15,6 +16,7 @@ mod schema;
 mod values;
 mod writer;
 
+pub use backup::{Backup, BackupError, backup};
 pub use counters::Counter;
 pub use credentials::SavedCredential;
 use error::is_damage;

@@ -1,5 +1,6 @@
 //! What is kept, and what a handle promises.
 
+mod backup;
 mod crash;
 mod damage;
 mod joining;

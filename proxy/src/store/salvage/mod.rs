@@ -165,7 +165,7 @@ fn room(path: &Path) -> Result<(), OpenError> {
     let dir = path.parent().unwrap_or(path);
     let free = nix::sys::statvfs::statvfs(dir)
         .map_err(|error| OpenError::Unusable(dir.to_owned(), error.into()))?;
-    let free = u64::from(free.blocks_available()).saturating_mul(free.fragment_size());
+    let free = free.blocks_available().saturating_mul(free.fragment_size());
     if free < needed {
         return Err(OpenError::NoRoom { path: path.to_owned(), needed, free });
     }
