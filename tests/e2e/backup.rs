@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use wxedge_tests::edge::Edge;
 use wxedge_tests::folder::Folder;
 
 use crate::PROGRAM;

@@ -6,6 +6,7 @@ mod damage;
 mod joining;
 mod opening;
 mod other;
+mod salvaging;
 mod writing;
 
 use super::{Counter, Options, SavedCredential, Store, StoreError};

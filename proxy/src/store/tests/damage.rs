@@ -13,17 +13,17 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use wxedge_tests::folder::Folder;
 
-const PAGE: usize = 4_096;
+pub(super) const PAGE: usize = 4_096;
 /// So many that the spool's tables are more than one page high.
-const ENTRIES: i64 = 50;
+pub(super) const ENTRIES: i64 = 50;
 /// Ids are given from there on.
-const FIRST: i64 = DUE_MS << 10;
+pub(super) const FIRST: i64 = DUE_MS << 10;
 const DUE_MS: i64 = 1_700_000_000_000;
 /// Credentials, counters and values.
-const OTHERS: u64 = 1 + 100 + 1;
+pub(super) const OTHERS: u64 = 1 + 100 + 1;
 
 /// Knows the accounts.
-fn open(dir: &Path) -> Result<Store, OpenError> {
+pub(super) fn open(dir: &Path) -> Result<Store, OpenError> {
     let appids = ["wx1", "wx2"].map(str::to_owned).to_vec();
     Store::open(dir, Options { appids, ..Options::default() })
 }
@@ -33,7 +33,7 @@ fn appid(id: i64) -> &'static str {
 }
 
 /// What stands in the row of an entry.
-fn content(id: i64) -> Vec<u8> {
+pub(super) fn content(id: i64) -> Vec<u8> {
     let n = usize::try_from(id - FIRST).unwrap();
     let mut record = Vec::new();
     for text in [format!("ce-{id}"), "com.wechat.text".to_owned(), format!("o{}", n % 20)] {
@@ -47,7 +47,7 @@ fn content(id: i64) -> Vec<u8> {
 }
 
 /// One transaction.
-fn add(database: &Connection, ids: Range<i64>) {
+pub(super) fn add(database: &Connection, ids: Range<i64>) {
     let transaction = database.unchecked_transaction().unwrap();
     for id in ids {
         let (appid, content) = (appid(id), content(id));
@@ -62,19 +62,19 @@ fn add(database: &Connection, ids: Range<i64>) {
 
 /// Everything that there is, as a sound store gives it.
 #[derive(Debug, Default)]
-struct Kept {
+pub(super) struct Kept {
     /// Ids of entries whose content is what was written.
-    whole: BTreeSet<i64>,
+    pub(super) whole: BTreeSet<i64>,
     /// Ids of other entries, which are dead letters.
-    dead: BTreeSet<i64>,
+    pub(super) dead: BTreeSet<i64>,
     /// Ids of entries that were made anew.
     anew: BTreeSet<i64>,
     /// Credentials, counters and values.
-    others: u64,
+    pub(super) others: u64,
 }
 
 /// Reads everything through the store, and sees that no content passes for a right one that is none.
-fn read(store: &Store) -> Result<Kept, StoreError> {
+pub(super) fn read(store: &Store) -> Result<Kept, StoreError> {
     let mut kept = Kept {
         others: (store.credentials()?.len() + store.counters("budget")?.len()) as u64,
         ..Kept::default()
@@ -107,7 +107,7 @@ fn read(store: &Store) -> Result<Kept, StoreError> {
 }
 
 /// Makes a store with everything in it; the last ten entries are in the log, each in a transaction of its own.
-fn fill(dir: &Path) {
+pub(super) fn fill(dir: &Path) {
     let store = open(dir).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
@@ -128,7 +128,7 @@ fn fill(dir: &Path) {
 
 /// What is done to a file.
 #[derive(Debug, Clone, Copy)]
-enum Damage {
+pub(super) enum Damage {
     Flip(usize),
     Zero(usize),
     Cut(usize),
