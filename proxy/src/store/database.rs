@@ -9,6 +9,7 @@ use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Makes the folder if there is none; only its owner may look into it.
 pub(super) fn make_folder(dir: &Path) -> io::Result<()> {
@@ -106,6 +107,8 @@ fn choose_vacuum(database: &Connection) -> rusqlite::Result<()> {
 pub(super) fn reopen(path: &Path) -> rusqlite::Result<Connection> {
     let mut database = connect_writer(path)?;
     write_ahead(&database)?;
+    empty_log(&database);
+    wait_for_others(&mut database)?;
     schema::write_version(&mut database)?;
     Ok(database)
 }
@@ -161,16 +164,29 @@ fn connect(path: &Path, rights: OpenFlags) -> rusqlite::Result<Connection> {
     Ok(database)
 }
 
-/// The connection that writes. A newer process that has joined the store, or the one that was joined, may be in a
-/// transaction: that is waited for as long as a caller waits for its write. SQLite's own waiting sleeps up to 100 ms, and
-/// so misses the moments between the commits of a busy process.
+/// The connection that writes.
 fn connect_writer(path: &Path) -> rusqlite::Result<Connection> {
     let mut database = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    wait_for_others(&mut database)?;
+    Ok(database)
+}
+
+/// A transaction of another process, during an upgrade, is waited for as long as a caller waits for its write. SQLite's own
+/// waiting sleeps up to 100 ms, and so misses the moments between the commits of a busy process.
+fn wait_for_others(database: &mut Connection) -> rusqlite::Result<()> {
     database.busy_handler(Some(|tries: i32| {
         std::thread::sleep(limits::STORE_TURN);
         limits::STORE_TURN * tries.unsigned_abs() < limits::STORE_WAIT
-    }))?;
-    Ok(database)
+    }))
+}
+
+/// Moves the write-ahead log into the database and empties it, as far as others do not use it: nobody is made to wait.
+/// So nothing is left in it of a transaction that failed, which would look like damage. What is not moved now is moved
+/// another time.
+pub(super) fn empty_log(database: &Connection) {
+    let _kept = database
+        .busy_timeout(Duration::ZERO)
+        .and_then(|()| database.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(())));
 }
 
 fn write_ahead(database: &Connection) -> rusqlite::Result<()> {

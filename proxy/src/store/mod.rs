@@ -79,9 +79,10 @@ impl Store {
         let lease = Arc::new(Lease::take(dir, options.access)?);
         let held = Held(lease.clone());
         let path = dir.join(FILE);
-        let (database, salvaged) = match lease.owns() {
-            true => database::open_or_salvage(&path, &options.appids)?,
-            false => (database::open(&path)?, None),
+        let (database, salvaged) = if lease.owns() {
+            database::open_or_salvage(&path, &options.appids)?
+        } else {
+            (database::open(&path)?, None)
         };
         let reader = database::open_reader(&path)?;
         lease.opened();

@@ -110,9 +110,7 @@ impl Writer {
             self.note(&tidied);
         }
         if let Some(database) = &self.database {
-            // Another process that works with it is not made to wait. What is not moved now is moved after the next start.
-            let _kept = database.busy_timeout(Duration::ZERO);
-            let _kept = database.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(()));
+            database::empty_log(database);
         }
     }
 

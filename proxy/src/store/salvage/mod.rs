@@ -34,11 +34,17 @@ pub struct Salvage {
 
 /// Ends what a crash has interrupted: a new database that is whole takes its place, half of one is removed.
 pub(super) fn finish(path: &Path) -> Result<(), OpenError> {
-    let unusable = |error| OpenError::Unusable(path.to_owned(), error);
-    if made(path, "salvaged").exists() {
-        replace(path, &folder(path).map_err(unusable)?).map_err(unusable)?;
+    let _absent = fs::remove_file(made(path, "salvage"));
+    if !made(path, "salvaged").exists() {
+        return Ok(());
     }
-    Ok(())
+    let ended = folder(path).and_then(|folder| {
+        replace(path, &folder)?;
+        let shown = folder.display();
+        log::error!("the store was damaged, and is replaced by what could be read; the rest of the damaged files is in {shown}");
+        Ok(())
+    });
+    ended.map_err(|error| OpenError::Unusable(path.to_owned(), error))
 }
 
 /// A write-ahead log that SQLite does not read to its end, and a copy of it.
@@ -62,7 +68,7 @@ pub(super) fn broken_log(path: &Path) -> Result<Option<BrokenLog>, OpenError> {
     let folder = folder(path).map_err(unusable)?;
     log.keep(&folder).map_err(unusable)?;
     let (frames, lost) = (log.behind.frames, log.behind.lost());
-    // Closed before SQLite opens them: closing takes its locks away.
+    // Read and closed before SQLite opens them: closing takes its locks away.
     let mut pages = Pages::open(path).map_err(unusable)?;
     let newer = tables::newer(&mut pages).map_err(|error| OpenError::of(path, error))?;
     Ok(Some(BrokenLog { folder, frames, lost, newer }))
@@ -101,8 +107,6 @@ pub(super) fn salvage(path: &Path, what: &str, appids: &[String]) -> Result<Salv
     );
     room(path)?;
     let new = made(path, "salvage");
-    // Half of one.
-    let _absent = fs::remove_file(&new);
     let pages = Pages::open(path).map_err(unusable)?;
     let mut target = new_database(&new).map_err(of)?;
     let found = tables::copy(&pages, &mut target, appids).map_err(of)?;

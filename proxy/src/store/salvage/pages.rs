@@ -59,8 +59,7 @@ impl Pages {
         Ok(())
     }
 
-    /// Gives every row that can be read to `each`. Says on how many pages are, or may be, some that
-    /// cannot.
+    /// Gives every row that can be read to `each`. Says on how many pages are, or may be, some that cannot.
     pub(super) fn read(
         &self,
         mut each: impl FnMut(Record) -> rusqlite::Result<()>,
@@ -86,6 +85,9 @@ impl Pages {
     /// Whether a page that cannot be read was one of rows: one of a tree, and not one that only says where the pages below
     /// it are.
     fn held_rows(&self, number: u32) -> bool {
+        if !self.mapped(number).is_some_and(|kind| matches!(kind, ROOT | TREE)) {
+            return false;
+        }
         let maps = (2..=self.count).step_by(MAPPED as usize + 1);
         let below = maps.filter_map(|map| Some((map, self.get(map)?))).find_map(|(map, page)| {
             let at = page.as_chunks::<5>().0.iter().position(|[kind, above @ ..]| {
@@ -93,8 +95,7 @@ impl Pages {
             })?;
             self.get(map + 1 + u32::try_from(at).ok()?)
         });
-        self.mapped(number).is_some_and(|kind| matches!(kind, ROOT | TREE))
-            && below.is_none_or(|page| page::has_keys(&page))
+        below.is_none_or(|page| page::has_keys(&page))
     }
 
     /// What kind of page the map says it is.

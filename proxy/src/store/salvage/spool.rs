@@ -37,37 +37,47 @@ impl<'a> Sealed<'a> {
         [Kind::Content, Kind::Failure].into_iter().find(is)
     }
 
-    /// The openid in it.
-    fn subject(&self) -> Option<String> {
-        let ([_, _, subject], _) = decode(self.kept).filter(|_| !self.sealed)?;
-        Some(subject)
+    /// The openid and the body in it.
+    fn message(&self) -> Option<(String, &'a [u8])> {
+        let ([_, _, subject], body) = decode(self.kept).filter(|_| !self.sealed)?;
+        Some((subject, body))
     }
 }
 
 /// Whether the columns of an entry can be scheduled.
 pub(super) fn is_entry(columns: &[ValueRef<'_>]) -> bool {
-    let between = |column: usize, most: i64| matches!(columns.get(column), Some(ValueRef::Integer(value)) if (0..=most).contains(value));
+    let between = |column: usize, most: i64| match columns.get(column) {
+        Some(ValueRef::Integer(value)) => (0..=most).contains(value),
+        _ => false,
+    };
     between(2, 1) && between(3, 2) && between(7, u32::MAX.into()) && between(8, u32::MAX.into())
 }
 
-/// Makes an entry for a content that has lost its own; `false` when nobody knows whose it is. It is tried soon, unless
-/// it is a reply: nobody knows whether that was sent.
+/// Makes an entry for a content that has lost its own; `false` when nobody can say whose it is. A callback is pending, a
+/// reply is a dead letter: nobody knows whether it was sent.
 pub(super) fn make_entry(
     target: &Connection,
     sealed: &Sealed<'_>,
     appid: &str,
 ) -> rusqlite::Result<bool> {
-    let Some(subject) = sealed.subject() else { return Ok(false) };
+    let Some((subject, body)) = sealed.message() else { return Ok(false) };
     let user = Sha256::new().chain_update(appid).chain_update([0]).chain_update(subject).finalize();
     let user = user.first_chunk().map_or(0, |first| i64::from_be_bytes(*first));
-    let now_ms = now_ms();
+    let (id, now_ms) = (sealed.id, now_ms());
     // The ids of a process begin with the milliseconds at its start, times 1024.
-    let received_s = (sealed.id >> 10).clamp(0, now_ms) / 1_000;
-    let sql = "INSERT INTO entry VALUES (?1, ?2, 0, 0, ?3, ?4, ?5, 1, 0, ?6, NULL)";
-    let bytes = i64::try_from(sealed.kept.len()).unwrap_or(i64::MAX);
-    target.prepare_cached(sql)?.execute((sealed.id, appid, user, received_s, now_ms, bytes))?;
+    let received_s = (id >> 10).clamp(0, now_ms) / 1_000;
+    let reply = body.starts_with(b"{\"messages\":");
+    let sql = "INSERT INTO entry VALUES (?1, ?2, ?3, 0, ?4, ?5, ?6, 1, 0, ?7, NULL)";
+    let bytes = i64::try_from(body.len()).unwrap_or(i64::MAX);
+    target.prepare_cached(sql)?.execute((id, appid, reply, user, received_s, now_ms, bytes))?;
+    if reply {
+        die(target, id, appid, "maybe_sent", DOUBT)?;
+    }
     Ok(true)
 }
+
+/// Of a reply.
+const DOUBT: &str = "whether it was sent was lost when the store was damaged";
 
 /// Makes an entry a dead letter whose content is lost.
 pub(super) fn bury(target: &Connection, id: i64, appid: &str) -> rusqlite::Result<()> {
@@ -80,8 +90,7 @@ pub(super) fn doubt(target: &Connection) -> rusqlite::Result<()> {
     let mut query = target.prepare(sql)?;
     let replies = query.query_map((), |row| Ok((row.get(0)?, row.get::<_, String>(1)?)))?;
     for (id, appid) in replies.collect::<rusqlite::Result<Vec<_>>>()? {
-        let detail = "whether it was sent was lost when the store was damaged";
-        die(target, id, &appid, "maybe_sent", detail)?;
+        die(target, id, &appid, "maybe_sent", DOUBT)?;
     }
     Ok(())
 }

@@ -103,14 +103,14 @@ pub(super) fn copy(
     let appids = known(&transaction, appids)?;
     let mut strangers = 0;
     pages.read(|record| {
-        let whose = copy_record(&transaction, &record, &appids)?;
-        strangers += u64::from(whose == Whose::Unknown);
+        match copy_record(&transaction, &record, &appids)? {
+            Whose::Message => found.messages += 1,
+            Whose::Unknown => strangers += 1,
+            Whose::Other => {}
+        }
         Ok(())
     })?;
     let buried = bury(&transaction)?;
-    let messages: i64 =
-        transaction.query_row("SELECT count(*) FROM content", (), |row| row.get(0))?;
-    found.messages = messages.unsigned_abs();
     // One and the same row may have been found missing in different ways.
     found.lost = bad.max(u64::from(senseless)).max(strangers).max(buried);
     transaction.commit()?;
@@ -153,7 +153,7 @@ pub(super) fn add(
     }
     let appids = known(&transaction, appids)?;
     for record in newer {
-        added += u64::from(copy_record(&transaction, record, &appids)? == Whose::Known);
+        added += u64::from(copy_record(&transaction, record, &appids)? == Whose::Message);
     }
     if known_lost {
         halves = bury(&transaction)?;
@@ -193,13 +193,14 @@ fn copy_row(target: &Connection, record: &Record) -> rusqlite::Result<Row> {
     Ok(if new { Row::Saved(table) } else { Row::Other })
 }
 
-/// Whose a content or a failure is.
+/// What became of a content or a failure.
 #[derive(PartialEq, Eq)]
 enum Whose {
-    Known,
-    /// It is damaged, or its account is not known.
+    /// A content was added, and so a message is whole.
+    Message,
+    /// It is damaged, or nobody knows whose it is.
     Unknown,
-    /// It is neither a content nor a failure.
+    /// Another row, or there already.
     Other,
 }
 
@@ -215,20 +216,17 @@ fn copy_record(target: &Connection, record: &Record, appids: &[String]) -> rusql
         target.prepare_cached(appid)?.query_row([sealed.id], |row| row.get(0)).optional()?;
     let mut known = appid.as_slice().iter().chain(if appid.is_some() { &[][..] } else { appids });
     let own = known.find_map(|appid: &String| Some((sealed.kind(appid)?, appid)));
-    match own {
-        None => return Ok(Whose::Unknown),
-        Some((Kind::Failure, _)) if appid.is_none() => {}
-        Some((Kind::Failure, _)) => {
-            insert(target, "INSERT INTO failure VALUES (?, ?, ?, ?)", record.id, &columns)?;
-        }
-        Some((Kind::Content, own)) => {
-            if appid.is_none() && !spool::make_entry(target, &sealed, own)? {
-                return Ok(Whose::Unknown);
-            }
-            insert(target, "INSERT INTO content VALUES (?, ?, ?, ?)", record.id, &columns)?;
-        }
+    let Some((kind, own)) = own else { return Ok(Whose::Unknown) };
+    let sql = match kind {
+        Kind::Failure if appid.is_none() => return Ok(Whose::Other),
+        Kind::Failure => "INSERT INTO failure VALUES (?, ?, ?, ?)",
+        Kind::Content => "INSERT INTO content VALUES (?, ?, ?, ?)",
+    };
+    if appid.is_none() && !spool::make_entry(target, &sealed, own)? {
+        return Ok(Whose::Unknown);
     }
-    Ok(Whose::Known)
+    let new = insert(target, sql, record.id, &columns)?;
+    Ok(if new && kind == Kind::Content { Whose::Message } else { Whose::Other })
 }
 
 /// Puts a row in, the id in the place of its first column; says whether there was none with its key.

@@ -3,6 +3,7 @@
 use super::damage::{ENTRIES, FIRST, OTHERS, PAGE, content, fill, open, read};
 use super::dir;
 use super::other::{next, other, say, start};
+use crate::store::salvage::spool::{Kind, sum};
 use crate::store::{OpenError, Store, StoreError};
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{SigSet, Signal};
@@ -154,6 +155,31 @@ fn a_message_that_lost_its_content_is_a_dead_letter() {
         database.query_row(sql, [dead], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
     });
     assert_eq!(dead, Ok((2, true, true)));
+}
+
+/// Nobody knows whether it was sent.
+#[test]
+fn a_reply_that_lost_its_entry_is_a_dead_letter() {
+    let folder = Folder::new();
+    let dir = dir(&folder);
+    fill(&dir);
+    let mut record = content(FIRST)[..4 + format!("ce-{FIRST}").len() + 4 + 15 + 4 + 2].to_vec();
+    record.extend(br#"{"messages":[],"sent":0}"#);
+    let (id, sum) = (FIRST + ENTRIES, sum(Kind::Content, FIRST + ENTRIES, "wx1", false, &record));
+    let other = Connection::open(database(&dir)).unwrap();
+    let row = "INSERT INTO content VALUES (?1, 0, ?2, ?3)";
+    other.execute(row, (id, sum, record)).unwrap();
+    drop(other);
+    overwrite_counters(&dir);
+    let store = open(&dir).unwrap();
+    let entry = store.read(|database| {
+        let sql = "SELECT kind, state, instr(content, CAST('maybe_sent' AS BLOB)) > 0 FROM entry JOIN failure USING (id) WHERE id = ?1";
+        database.query_row(sql, [id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+    });
+    assert_eq!(entry, Ok((1, 2, true)));
+    let pending = "SELECT count(*) FROM entry WHERE state = 0";
+    let pending = store.read(|database| database.query_row(pending, (), |row| row.get(0)));
+    assert_eq!(pending, Ok(ENTRIES), "the others are not");
 }
 
 #[test]
