@@ -145,7 +145,9 @@ pub const STORE_LOCKED: Duration = Duration::from_secs(1);
 pub const STORE_TURN: Duration = Duration::from_millis(1);
 /// A store that cannot write tries to open its file again this often.
 pub const STORE_REOPEN: Duration = Duration::from_secs(1);
-/// Pages of 4 KiB in the write-ahead log that are then moved into the database.
+/// Bytes of a page of the database.
+pub const STORE_PAGE_BYTES: i64 = 8 * 1024;
+/// Pages in the write-ahead log that are then moved into the database.
 pub const STORE_WAL_PAGES: i64 = 1_000;
 
 /// A longer row in a damaged database is not believed.

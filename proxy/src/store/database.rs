@@ -1,6 +1,6 @@
 //! The SQLite file: how it is made, opened and looked over.
 
-use super::salvage::{self, Salvage};
+use super::salvage::{self, Salvage, Unseen};
 use super::{OpenError, schema};
 use crate::limits;
 use rusqlite::config::DbConfig;
@@ -31,11 +31,15 @@ pub(super) fn open_or_salvage(
     appids: &[String],
 ) -> Result<(Connection, Option<Salvage>), OpenError> {
     salvage::finish(path)?;
-    let broken = salvage::broken_log(path)?;
+    let Unseen { cut, broken } = salvage::look(path)?;
     let suspect = broken.is_some() || mark(path).exists();
     let opened = open(path).and_then(|database| {
         if suspect {
             check(path, &database, &WHOLE)?;
+        }
+        if cut {
+            let what = "it is cut off".to_owned();
+            return Err(OpenError::Damaged { path: path.to_owned(), what });
         }
         Ok((database, None))
     });
@@ -80,7 +84,7 @@ pub(super) fn open(path: &Path) -> Result<Connection, OpenError> {
     let mut database = connect_writer(path).map_err(of)?;
     let version = schema::version(path, &database)?;
     if version == 0 {
-        choose_vacuum(&database).map_err(of)?;
+        choose_format(&database).map_err(of)?;
     }
     schema::migrate(&mut database).map_err(of)?;
     check(path, &database, &PARTS)?;
@@ -94,12 +98,13 @@ pub(super) fn make(path: &Path) -> rusqlite::Result<Connection> {
         return Err(rusqlite::Error::ToSqlConversionFailure(Box::new(error)));
     }
     let database = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    choose_vacuum(&database)?;
+    choose_format(&database)?;
     Ok(database)
 }
 
-/// Can be chosen only before the first table.
-fn choose_vacuum(database: &Connection) -> rusqlite::Result<()> {
+/// What can be chosen only before the first table.
+fn choose_format(database: &Connection) -> rusqlite::Result<()> {
+    database.pragma_update(None, "page_size", limits::STORE_PAGE_BYTES)?;
     database.pragma_update(None, "auto_vacuum", "INCREMENTAL")
 }
 

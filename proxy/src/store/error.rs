@@ -1,6 +1,7 @@
 //! What can go wrong, in sentences that say what to do.
 
 use crate::limits;
+use rusqlite::ffi;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -75,10 +76,13 @@ impl OpenError {
     }
 }
 
-/// Whether the database is not what SQLite wrote.
+/// Whether the database is not what SQLite wrote: also when it is cut off within a page.
 pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
     use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
-    matches!(error.sqlite_error_code(), Some(DatabaseCorrupt | NotADatabase))
+    error.sqlite_error().is_some_and(|error| {
+        matches!(error.code, DatabaseCorrupt | NotADatabase)
+            || error.extended_code == ffi::SQLITE_IOERR_SHORT_READ
+    })
 }
 
 fn of(pid: Option<u32>) -> String {

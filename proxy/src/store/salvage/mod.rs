@@ -4,7 +4,7 @@
 //! then are the damaged files moved into a folder `damaged-<Unix seconds>` and the new one takes their place. So a crash
 //! at any moment leaves the damaged files where they are, or a whole new one whose taking over goes on at the next start.
 
-mod page;
+pub(super) mod page;
 mod pages;
 pub(super) mod spool;
 mod tables;
@@ -19,7 +19,6 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
-use wal::Log;
 
 /// What was made of a damaged database.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,21 +56,32 @@ pub(super) struct BrokenLog {
     newer: Vec<Record>,
 }
 
-/// Looks whether something that was reported to be on disk may stand in what SQLite will not read of the log of the
-/// database at `path`. Then it keeps a copy, and what can be used of it.
-pub(super) fn broken_log(path: &Path) -> Result<Option<BrokenLog>, OpenError> {
+/// What SQLite does not see when it opens a database.
+#[derive(Default)]
+pub(super) struct Unseen {
+    /// The file ends too early.
+    pub(super) cut: bool,
+    pub(super) broken: Option<BrokenLog>,
+}
+
+/// Looks at the database at `path` and its log before SQLite does. If something that was reported to be on disk may stand in
+/// what SQLite will not read of the log, keeps a copy, and what can be used of it.
+pub(super) fn look(path: &Path) -> Result<Unseen, OpenError> {
     let unusable = |error| OpenError::Unusable(path.to_owned(), error);
-    let log = Log::open(path).map_err(unusable)?;
-    if log.behind.commits == 0 {
-        return Ok(None);
+    // Closed when this returns: closing them later would take SQLite's locks away.
+    let mut pages = match Pages::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Unseen::default()),
+        pages => pages.map_err(unusable)?,
+    };
+    let (cut, behind) = (pages.cut, &pages.log.behind);
+    if behind.commits == 0 {
+        return Ok(Unseen { cut, broken: None });
     }
+    let (frames, lost) = (behind.frames, behind.lost());
     let folder = folder(path).map_err(unusable)?;
-    log.keep(&folder).map_err(unusable)?;
-    let (frames, lost) = (log.behind.frames, log.behind.lost());
-    // Read and closed before SQLite opens them: closing takes its locks away.
-    let mut pages = Pages::open(path).map_err(unusable)?;
+    pages.log.keep(&folder).map_err(unusable)?;
     let newer = tables::newer(&mut pages).map_err(|error| OpenError::of(path, error))?;
-    Ok(Some(BrokenLog { folder, frames, lost, newer }))
+    Ok(Unseen { cut, broken: Some(BrokenLog { folder, frames, lost, newer }) })
 }
 
 impl BrokenLog {

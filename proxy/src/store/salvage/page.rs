@@ -3,8 +3,8 @@
 use crate::limits;
 use rusqlite::types::ValueRef;
 
-/// The bytes of a page, as SQLite makes them by default.
-pub(super) const PAGE: usize = 4_096;
+/// The bytes of a page.
+pub(in crate::store) const PAGE: usize = limits::STORE_PAGE_BYTES as usize;
 
 /// What is left of a page for its rows where the file begins.
 const FILE_HEADER: usize = 100;

@@ -10,11 +10,11 @@ use std::path::Path;
 /// A database that nobody has open.
 pub(super) struct Pages {
     file: File,
-    log: Log,
+    pub(super) log: Log,
     /// How many there are.
     count: u32,
-    /// Whether there should be more.
-    cut: bool,
+    /// Whether there should be more: the file is cut off.
+    pub(super) cut: bool,
 }
 
 /// Each page that maps others has so many: five bytes for each.
@@ -28,11 +28,17 @@ impl Pages {
         let (file, log) = (File::open(path)?, Log::open(path)?);
         let there = file.metadata()?.len().div_ceil(PAGE as u64);
         let there = u32::try_from(there).unwrap_or(u32::MAX);
-        // The file may be cut off.
         let count = log.size.unwrap_or(there);
         let mut pages = Pages { file, log, count, cut: false };
-        let said = pages.get(1).map_or(count, |first| words::<8>(&first[..32])[7]);
-        pages.cut = said > count || pages.get(count).is_none();
+        pages.cut = match pages.get(1) {
+            None => count > 0,
+            Some(first) => {
+                // In the file's header: the size of a page, and how many there are.
+                let header = words::<8>(&first[..32]);
+                let ours = (header[4] >> 16) as usize == PAGE;
+                ours && (header[7] > count || pages.get(count).is_none())
+            }
+        };
         Ok(pages)
     }
 

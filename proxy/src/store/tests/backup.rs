@@ -2,6 +2,7 @@
 
 use super::other::{next, other, say, start};
 use super::{dir, open, token};
+use crate::store::salvage::page::PAGE;
 use crate::store::{BackupError, Options, Store, backup};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -86,7 +87,7 @@ fn a_damaged_store_gives_none() {
     drop(open(&folder));
     let path = dir(&folder).join("wxedge.db");
     let mut bytes = fs::read(&path).unwrap();
-    bytes[2 * 4_096..4 * 4_096].fill(0xff);
+    bytes[2 * PAGE..4 * PAGE].fill(0xff);
     fs::write(&path, bytes).unwrap();
     let to = folder.path().join("copy");
     let error = backup(&dir(&folder), &to).unwrap_err();

@@ -31,6 +31,9 @@ fn what_was_reported_durable_survives_kill_9() {
             heard(&line, &mut counts);
         }
         let store = open(&folder);
+        let files = std::fs::read_dir(dir(&folder)).unwrap().map(|file| file.unwrap().file_name());
+        let copies = files.filter(|name| name.to_string_lossy().starts_with("damaged"));
+        assert_eq!((store.salvaged(), copies.count()), (None, 0), "a crash is no damage");
         let kept = store.counters("load").unwrap();
         let kept: HashMap<_, _> = kept.into_iter().map(|kept| (kept.key, kept.count)).collect();
         for (key, count) in &counts {

@@ -2,6 +2,7 @@
 //! all that was not hit, or says why it does not open; never does it give a wrong content for a right one.
 
 use super::{dir, token};
+use crate::store::salvage::page::PAGE;
 use crate::store::salvage::spool::{Kind, sum};
 use crate::store::{Counter, OpenError, Options, Store, StoreError};
 use rusqlite::config::DbConfig;
@@ -13,14 +14,13 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use wxedge_tests::folder::Folder;
 
-pub(super) const PAGE: usize = 4_096;
 /// So many that the spool's tables are more than one page high.
-pub(super) const ENTRIES: i64 = 50;
+pub(super) const ENTRIES: i64 = 60;
 /// Ids are given from there on.
 pub(super) const FIRST: i64 = DUE_MS << 10;
 const DUE_MS: i64 = 1_700_000_000_000;
 /// Credentials, counters and values.
-pub(super) const OTHERS: u64 = 1 + 100 + 1;
+pub(super) const OTHERS: u64 = 1 + 200 + 1;
 
 /// Knows the accounts.
 pub(super) fn open(dir: &Path) -> Result<Store, OpenError> {
@@ -41,7 +41,7 @@ pub(super) fn content(id: i64) -> Vec<u8> {
         record.extend(text.bytes());
     }
     // Some need pages of their own.
-    let length = if n % 25 == 7 { 5_000 } else { 150 + n * 37 % 400 };
+    let length = if n % 25 == 7 { 10_000 } else { 300 + n * 37 % 400 };
     record.extend((0..length).map(|at| u8::try_from((at * 31 + n) % 251).unwrap()));
     record
 }
@@ -118,7 +118,7 @@ pub(super) fn fill(dir: &Path) {
             period: "2026-11-20".to_owned(),
             count: n,
         };
-        store.raise_counters((0..100).map(counter).collect()).await.unwrap();
+        store.raise_counters((0..200).map(counter).collect()).await.unwrap();
         store.set_value("key", vec![7; 2_000]).await.unwrap();
     });
     drop(store);
@@ -185,12 +185,12 @@ fn copy(from: &Path, to: &Path) {
 }
 
 /// Reads everything. What is found damaged only then is looked at by the next start, which saves what can be read.
-fn twice(store: Store, dir: &Path) -> (Store, Kept) {
+fn twice(store: Store, dir: &Path, damage: Damage) -> (Store, Kept) {
     match read(&store) {
         Ok(kept) if kept.dead.is_empty() || store.salvaged().is_some() => return (store, kept),
         // As who asks for a content does.
         Ok(_) => store.suspect(),
-        Err(error) => assert_eq!(error, StoreError::Damaged),
+        Err(error) => assert_eq!(error, StoreError::Damaged, "{damage:?}"),
     }
     drop(store);
     let store = open(dir).unwrap();
@@ -211,7 +211,7 @@ fn each(from: &Path, file: &str, damages: &[Damage], judge: impl Fn(Damage, &Sto
                     damage.apply(&dir.join(file));
                     match open(&dir) {
                         Ok(store) => {
-                            let (store, kept) = twice(store, &dir);
+                            let (store, kept) = twice(store, &dir, *damage);
                             judge(*damage, &store, kept);
                         }
                         // The two numbers in the file that say whose it is.
@@ -240,12 +240,13 @@ fn a_damaged_database_gives_back_what_was_not_hit() {
         let messages = ENTRIES.unsigned_abs() - kept.whole.len() as u64;
         let lost = messages + OTHERS - kept.others;
         if !matches!(damage, Damage::Cut(_)) {
-            assert!(lost <= 70 && messages <= 20, "{damage:?} hit one page, and {kept:?} is left");
+            assert!(lost <= 150 && messages <= 30, "{damage:?} hit one page, and {kept:?} is left");
         }
         match store.salvaged() {
             Some(salvage) => {
                 assert_eq!(salvage.saved, kept.whole.len() as u64 + kept.others, "{damage:?}");
-                assert!(salvage.lost > 0 || lost == 0, "{damage:?}: {lost} of {salvage:?}");
+                // Of a message there are two rows, and so it is missed.
+                assert!(salvage.lost > 0 || messages == 0, "{damage:?}: {lost} of {salvage:?}");
                 assert!(
                     salvage.lost <= 1 + lost + kept.anew.len() as u64,
                     "{damage:?}: {salvage:?} {lost}"
@@ -253,7 +254,7 @@ fn a_damaged_database_gives_back_what_was_not_hit() {
                 assert!(salvage.folder.join("wxedge.db").exists(), "{damage:?}");
             }
             None => {
-                assert_eq!(kept.whole.len() + kept.dead.len(), 50, "{damage:?}");
+                assert_eq!(kept.whole.len() + kept.dead.len(), 60, "{damage:?}");
                 assert_eq!(kept.others, OTHERS, "{damage:?}");
             }
         }

@@ -1,8 +1,9 @@
 //! What becomes of a damaged store's files, and of a store that is found damaged while it is used.
 
-use super::damage::{ENTRIES, FIRST, OTHERS, PAGE, content, fill, open, read};
+use super::damage::{ENTRIES, FIRST, OTHERS, content, fill, open, read};
 use super::dir;
 use super::other::{next, other, say, start};
+use crate::store::salvage::page::PAGE;
 use crate::store::salvage::spool::{Kind, sum};
 use crate::store::{OpenError, Store, StoreError};
 use nix::sys::resource::{Resource, setrlimit};
@@ -144,7 +145,7 @@ fn a_message_that_lost_its_content_is_a_dead_letter() {
         let bytes = fs::read(database(&dir)).unwrap();
         bytes[**page * PAGE..].starts_with(&[0; 4])
     };
-    let pages = pages_with(&dir, &content(FIRST + 7)[4_500..4_700]);
+    let pages = pages_with(&dir, &content(FIRST + 7)[9_500..9_700]);
     overwrite(&dir, *pages.iter().find(overflows).unwrap());
     overwrite_counters(&dir);
     let store = open(&dir).unwrap();
@@ -206,7 +207,7 @@ fn a_disk_that_fills_up_meanwhile_leaves_the_damaged_files_alone() {
         let mut signals = SigSet::empty();
         signals.add(Signal::SIGXFSZ);
         signals.thread_block().unwrap();
-        setrlimit(Resource::RLIMIT_FSIZE, 40_000, 40_000).unwrap();
+        setrlimit(Resource::RLIMIT_FSIZE, 50_000, 50_000).unwrap();
         let error = open(&dir).unwrap_err().to_string();
         assert!(error.contains("look at the disk"), "{error}");
         return say("done");

@@ -159,7 +159,7 @@ async fn the_writer_syncs_every_commit_also_after_a_failure() {
 async fn the_write_ahead_log_stays_small() {
     let folder = Folder::new();
     let store = open(&folder);
-    let page = 4_096 + 24;
+    let page = limits::STORE_PAGE_BYTES as u64 + 24;
     // More than ten times what may wait in it.
     for round in 0..600_usize {
         store.set_value("large", vec![round as u8; 64 * 1024]).await.unwrap();
