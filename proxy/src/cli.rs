@@ -13,6 +13,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::config::{Config, Listen, Mode, Tls};
+use crate::store::{self, Backup};
 use crate::{openid, send, server};
 
 /// The edge between WeChat and an app that knows nothing of WeChat.
@@ -40,6 +41,15 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
+    /// Copy the store into a new folder, also while it is in use.
+    Backup {
+        /// The configuration.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// The folder: a new one, or an empty one.
+        #[arg(long, value_name = "FOLDER")]
+        to: PathBuf,
+    },
     /// Play WeChat: send one callback and show the answer.
     Send(send::Arguments),
     /// Print what stands for an openid in the log.
@@ -60,6 +70,7 @@ pub fn main() -> ExitCode {
     match Line::parse().command {
         Command::Run { config, upgrade } => server::run(&config, upgrade),
         Command::Check { config } => with_config(&config, check),
+        Command::Backup { config, to } => with_config(&config, |config| backup(config, &to)),
         Command::Send(arguments) => {
             with_config(arguments.config(), |config| send::run(config, &arguments))
         }
@@ -86,6 +97,34 @@ fn with_config(path: &Path, command: impl FnOnce(&Config) -> ExitCode) -> ExitCo
 fn check(config: &Config) -> ExitCode {
     println!("{}", summary(config));
     ExitCode::SUCCESS
+}
+
+fn backup(config: &Config, to: &Path) -> ExitCode {
+    let dir = &config.store.dir;
+    match store::backup(dir, to) {
+        Ok(done) => {
+            println!("{}", backed_up(dir, to, &done));
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("no backup was made: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What a backup holds, and how it is used.
+fn backed_up(dir: &Path, to: &Path, done: &Backup) -> String {
+    let (dir, to) = (dir.display(), to.display());
+    let mut lines =
+        vec![format!("the store {dir} is copied to {to}, and the copy was read and is whole")];
+    lines.extend(done.files.iter().map(|(name, bytes)| format!("  {name:<16} {bytes} bytes")));
+    lines.push(format!("{} messages wait in it or are dead letters", done.messages));
+    lines.push(format!(
+        "to restore it: stop wxedge, move {dir} away, move {to} to its place, start wxedge"
+    ));
+    lines.push("it holds tokens, keys and messages: keep it as safe as the store".to_owned());
+    lines.join("\n")
 }
 
 fn hash_openid(config: &Config, openid: &str) -> ExitCode {
@@ -147,6 +186,7 @@ mod tests {
             "wxedge run --config f.toml",
             "wxedge run --config f.toml --upgrade",
             "wxedge check --config f.toml",
+            "wxedge backup --config f.toml --to folder",
             "wxedge send --config f.toml --account main text 你好",
             "wxedge send --config f.toml event subscribe",
             "wxedge send --config f.toml --url http://127.0.0.1:1/x --file message.xml",
@@ -160,6 +200,7 @@ mod tests {
         for line in [
             "wxedge",
             "wxedge run",
+            "wxedge backup --config f.toml",
             "wxedge send --config f.toml",
             "wxedge hash-openid --config f.toml",
         ] {

@@ -205,7 +205,8 @@ impl Edge {
 
     fn with(config: Config, registry: Registry, access: Access) -> Result<Edge, OpenError> {
         let dir = &config.store.dir;
-        let options = store::Options { access, key: store_key(&config.store)? };
+        let appids = config.accounts.values().map(|account| account.appid.clone()).collect();
+        let options = store::Options { access, key: store_key(&config.store)?, appids };
         let store = Store::open(dir, options)?;
         let key = |error| OpenError::Key(dir.display().to_string(), error);
         let openid = OpenidKey::open(dir).map_err(key)?;

@@ -227,6 +227,9 @@ pub const CIRCUIT_PROBE: Duration = Duration::from_secs(1);
 /// A probe that has not ended after this long gets company: it may hang where the app no longer does.
 pub const CIRCUIT_PROBE_HANGS: Duration = Duration::from_secs(2);
 
+/// A longer row in a damaged database is not believed.
+pub const SALVAGE_ROW_BYTES: usize = 64 * 1024 * 1024;
+
 // --- tokens and tickets ----------------------------------------------------------------------------------------
 
 /// A longer life than this is not believed; WeChat's is 7200 s.

@@ -20,6 +20,7 @@ mod api_process;
 mod api_repeats;
 mod api_streaming;
 mod api_tokens;
+mod backup;
 mod bounds;
 mod circuit;
 mod deadlines;

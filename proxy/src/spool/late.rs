@@ -190,6 +190,7 @@ mod tests {
         let read: Parcel = serde_json::from_slice(&json).unwrap();
         assert_eq!(read.messages, parcel(7).messages);
         assert_eq!((read.until_s, read.sent), (7, 1));
+        assert!(expected.as_bytes().starts_with(Content::REPLY));
     }
 
     #[test]

@@ -1,12 +1,16 @@
 //! The SQLite file: how it is made, opened and looked over.
 
+use super::key::Keys;
+use super::salvage::{self, Salvage, Unseen};
 use super::{OpenError, schema};
 use crate::limits;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, ffi};
 use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Makes the folder if there is none; only its owner may look into it.
 pub(super) fn make_folder(dir: &Path) -> io::Result<()> {
@@ -21,58 +25,136 @@ pub(super) fn make_folder(dir: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Opens the database of an owner: goes on with what a crash interrupted, and makes a sound one of what can be read when
+/// it is damaged; messages of these accounts are known again.
+pub(super) fn open_or_salvage(
+    path: &Path,
+    appids: &[String],
+    keys: &Keys,
+) -> Result<(Connection, Option<Salvage>), OpenError> {
+    salvage::finish(path)?;
+    let Unseen { cut, broken } = salvage::look(path)?;
+    let suspect = broken.is_some() || mark(path).exists();
+    let opened = open(path).and_then(|database| {
+        if suspect {
+            check(path, &database, &WHOLE)?;
+        }
+        if cut {
+            let what = "it is cut off".to_owned();
+            return Err(OpenError::Damaged { path: path.to_owned(), what });
+        }
+        Ok((database, None))
+    });
+    let (mut database, mut salvaged) = match opened {
+        Err(OpenError::Damaged { what, .. }) => {
+            let salvage = salvage::salvage(path, &what, appids, keys)?;
+            (open(path)?, Some(salvage))
+        }
+        opened => opened?,
+    };
+    if let Some(broken) = broken {
+        let restored = broken.restore(&mut database, appids, keys);
+        salvaged = salvaged.or(restored.map_err(|error| OpenError::of(path, error))?);
+    }
+    if suspect {
+        // What stays is looked at again the next time.
+        let _stays = std::fs::remove_file(mark(path));
+    }
+    Ok((database, salvaged))
+}
+
+/// Has the next start look over the whole database: it was found damaged while it was used.
+pub(super) fn suspect(path: &Path) {
+    // It may be the disk. Then the next start finds out without.
+    let _unmarked = File::create(mark(path));
+}
+
+fn mark(path: &Path) -> PathBuf {
+    path.with_extension("db-damaged")
+}
+
 /// Opens the database for writing; makes it when there is none, and refuses one that cannot be trusted.
 pub(super) fn open(path: &Path) -> Result<Connection, OpenError> {
-    make_file(path).map_err(|error| OpenError::Unusable(path.to_owned(), error))?;
+    let unusable = |error| OpenError::Unusable(path.to_owned(), error);
+    if make_file(path).map_err(unusable)? {
+        // SQLite would take it for a new one and throw the log away.
+        let what = "it is empty, but has a write-ahead log".to_owned();
+        return Err(OpenError::Damaged { path: path.to_owned(), what });
+    }
     let of = |error| OpenError::of(path, error);
     let mut database = connect_writer(path).map_err(of)?;
     let version = schema::version(path, &database)?;
-    if version > 0 {
-        check(path, &database)?;
-    } else {
-        // Both can be chosen only before the first table.
-        database.pragma_update(None, "page_size", limits::STORE_PAGE_BYTES).map_err(of)?;
-        database.pragma_update(None, "auto_vacuum", "INCREMENTAL").map_err(of)?;
+    if version == 0 {
+        choose_format(&database).map_err(of)?;
     }
     schema::migrate(&mut database).map_err(of)?;
+    check(path, &database, &PARTS)?;
     write_ahead(&database).map_err(of)?;
     Ok(database)
+}
+
+/// Makes a database file that is not written ahead, yet.
+pub(super) fn make(path: &Path) -> rusqlite::Result<Connection> {
+    if let Err(error) = make_file(path) {
+        return Err(rusqlite::Error::ToSqlConversionFailure(Box::new(error)));
+    }
+    let database = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    choose_format(&database)?;
+    Ok(database)
+}
+
+/// What can be chosen only before the first table.
+fn choose_format(database: &Connection) -> rusqlite::Result<()> {
+    database.pragma_update(None, "page_size", limits::STORE_PAGE_BYTES)?;
+    database.pragma_update(None, "auto_vacuum", "INCREMENTAL")
 }
 
 /// Opens the database for writing again, after a failure, and tries whether it can be written.
 pub(super) fn reopen(path: &Path) -> rusqlite::Result<Connection> {
     let mut database = connect_writer(path)?;
     write_ahead(&database)?;
+    empty_log(&database);
+    wait_for_others(&mut database)?;
     schema::write_version(&mut database)?;
     Ok(database)
 }
 
-/// Opens the database for reading, for as long as the store lives. So the writer's connection is never the last one,
-/// which would put the write-ahead log into the database when it is given up after a failure.
+/// Opens the database for reading, for as long as the store lives.
 pub(super) fn open_reader(path: &Path) -> Result<Connection, OpenError> {
-    connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
-        .and_then(|database| {
-            // Only the first read opens the file.
-            database.query_row("SELECT count(*) FROM sqlite_schema", (), |_| Ok(()))?;
-            Ok(database)
-        })
-        .map_err(|error| OpenError::of(path, error))
+    connect_reader(path).map_err(|error| OpenError::of(path, error))
 }
 
-/// SQLite gives its other files the rights of this one. Must not be called while the database is open: closing the
-/// file takes all locks of the process on it away.
-fn make_file(path: &Path) -> io::Result<()> {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false).mode(0o600);
-    options.open(path)?.set_permissions(Permissions::from_mode(0o600))?;
+/// The same, to copy it.
+pub(super) fn connect_reader(path: &Path) -> rusqlite::Result<Connection> {
+    let database = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    // Only the first read opens the file.
+    database.query_row("SELECT count(*) FROM sqlite_schema", (), |_| Ok(()))?;
+    Ok(database)
+}
+
+/// Makes the file if there is none, and says whether it is empty although it has a write-ahead log. SQLite gives its
+/// other files the rights of this one. Must not be called while the database is open: closing the file takes all locks of
+/// the process on it away.
+fn make_file(path: &Path) -> io::Result<bool> {
+    let file = make_private(path)?;
     if let Some(dir) = path.parent() {
         sync_names(dir);
     }
-    Ok(())
+    let log = std::fs::metadata(path.with_extension("db-wal")).map_or(0, |log| log.len());
+    Ok(file.metadata()?.len() == 0 && log > 0)
+}
+
+/// Makes a file that only its owner may read, if there is none.
+pub(super) fn make_private(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    let file = options.open(path)?;
+    file.set_permissions(Permissions::from_mode(0o600))?;
+    Ok(file)
 }
 
 /// Puts the names in `dir` on disk: a file without a name is lost.
-fn sync_names(dir: &Path) {
+pub(super) fn sync_names(dir: &Path) {
     // Not every file system can, and not every user may; SQLite does not insist either.
     let _unable = File::open(dir).and_then(|dir| dir.sync_all());
 }
@@ -83,19 +165,34 @@ fn connect(path: &Path, rights: OpenFlags) -> rusqlite::Result<Connection> {
     database.busy_timeout(limits::STORE_LOCKED)?;
     // A fault of the disk is an error of a read, not a signal that ends the process.
     database.pragma_update(None, "mmap_size", 0)?;
+    // A database that is given up, or found damaged, is left as it is. The writer empties the log at the end.
+    database.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     Ok(database)
 }
 
-/// The connection that writes. A newer process that has joined the store, or the one that was joined, may be in a
-/// transaction: that is waited for as long as a caller waits for its write. SQLite's own waiting sleeps up to 100 ms, and
-/// so misses the moments between the commits of a busy process.
+/// The connection that writes.
 fn connect_writer(path: &Path) -> rusqlite::Result<Connection> {
     let mut database = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    wait_for_others(&mut database)?;
+    Ok(database)
+}
+
+/// A transaction of another process, during an upgrade, is waited for as long as a caller waits for its write. SQLite's own
+/// waiting sleeps up to 100 ms, and so misses the moments between the commits of a busy process.
+pub(super) fn wait_for_others(database: &mut Connection) -> rusqlite::Result<()> {
     database.busy_handler(Some(|tries: i32| {
         std::thread::sleep(limits::STORE_TURN);
         limits::STORE_TURN * tries.unsigned_abs() < limits::STORE_WAIT
-    }))?;
-    Ok(database)
+    }))
+}
+
+/// Moves the write-ahead log into the database and empties it, as far as others do not use it: nobody is made to wait.
+/// So nothing is left in it of a transaction that failed, which would look like damage. What is not moved now is moved
+/// another time.
+pub(super) fn empty_log(database: &Connection) {
+    let _kept = database
+        .busy_timeout(Duration::ZERO)
+        .and_then(|()| database.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(())));
 }
 
 fn write_ahead(database: &Connection) -> rusqlite::Result<()> {
@@ -115,13 +212,17 @@ fn write_ahead(database: &Connection) -> rusqlite::Result<()> {
     database.pragma_update(None, "secure_delete", true)
 }
 
-/// Looks over the tables that must be right and are small. The spool's may be large: reading its entries finds damage
-/// there, and each content has a checksum.
-fn check(path: &Path, database: &Connection) -> Result<(), OpenError> {
-    for table in ["sqlite_schema", "credential", "counter", "value"] {
-        let sql = format!("PRAGMA quick_check({table})");
+/// What is looked over at every start: what must be right before anything else is done. Damage of the rest of the spool
+/// is found when that is read.
+const PARTS: [&str; 5] = ["(sqlite_schema)", "(credential)", "(counter)", "(value)", "(entry)"];
+
+/// Everything.
+const WHOLE: [&str; 1] = ["(1)"];
+
+fn check(path: &Path, database: &Connection, parts: &[&str]) -> Result<(), OpenError> {
+    for part in parts {
         let found: String = database
-            .query_row(&sql, (), |row| row.get(0))
+            .query_row(&format!("PRAGMA quick_check{part}"), (), |row| row.get(0))
             .map_err(|error| OpenError::of(path, error))?;
         if found != "ok" {
             return Err(OpenError::Damaged { path: path.to_owned(), what: found });

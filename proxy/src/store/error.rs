@@ -1,6 +1,7 @@
 //! What can go wrong, in sentences that say what to do.
 
 use crate::limits;
+use rusqlite::ffi;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -39,13 +40,23 @@ pub enum OpenError {
         /// The highest this program can read.
         known: i64,
     },
-    /// Not what SQLite wrote.
-    #[error("{} is damaged ({what}); restore a backup, or move it away with its -wal file to start with an empty store", .path.display())]
+    /// Not what SQLite wrote, and another process has it: only an owner may mend it.
+    #[error("{} is damaged ({what}); stop the wxedge that has it and start again: a start saves what can be read", .path.display())]
     Damaged {
         /// The database.
         path: PathBuf,
         /// What SQLite found first.
         what: String,
+    },
+    /// What can be read of a damaged one cannot be kept.
+    #[error("{} is damaged, and to save what can be read of it takes {needed} bytes where {free} are free; make room and start again, or restore a backup", .path.display())]
+    NoRoom {
+        /// The database.
+        path: PathBuf,
+        /// What it takes.
+        needed: u64,
+        /// What there is.
+        free: u64,
     },
     /// It cannot be read or written.
     #[error("{} cannot be opened: {}; look at the disk and at the rights of the file", .0.display(), .1)]
@@ -58,14 +69,20 @@ pub enum OpenError {
 impl OpenError {
     /// What SQLite said about the database at `path`.
     pub(super) fn of(path: &Path, error: rusqlite::Error) -> OpenError {
-        use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
-        match error.sqlite_error_code() {
-            Some(DatabaseCorrupt | NotADatabase) => {
-                OpenError::Damaged { path: path.to_owned(), what: error.to_string() }
-            }
-            _ => OpenError::Database(path.to_owned(), error),
+        if is_damage(&error) {
+            return OpenError::Damaged { path: path.to_owned(), what: error.to_string() };
         }
+        OpenError::Database(path.to_owned(), error)
     }
+}
+
+/// Whether the database is not what SQLite wrote: also when it is cut off within a page.
+pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
+    use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+    error.sqlite_error().is_some_and(|error| {
+        matches!(error.code, DatabaseCorrupt | NotADatabase)
+            || error.extended_code == ffi::SQLITE_IOERR_SHORT_READ
+    })
 }
 
 fn of(pid: Option<u32>) -> String {
@@ -87,6 +104,9 @@ pub enum StoreError {
     /// The database does not answer.
     #[error("the store cannot be read: {0}; look at the disk of store.url")]
     Read(String),
+    /// The database is damaged. Nothing more is written until the next start has made a sound one of it.
+    #[error("the store is damaged; restart wxedge: that saves what can be read")]
+    Damaged,
     /// Nothing was written.
     #[error("the store is closed")]
     Closed,

@@ -5,6 +5,7 @@
 //! kept, and the SQL for it, stands in `credentials.rs`, `counters.rs`, `values.rs` and `spool/`; how the file is
 //! opened in `database.rs`, its tables in `schema.rs`.
 
+mod backup;
 mod batch;
 mod counters;
 mod credentials;
@@ -13,16 +14,20 @@ mod error;
 mod key;
 mod lock;
 mod queue;
+mod salvage;
 mod schema;
 pub mod spool;
 mod values;
 mod writer;
 
+pub use backup::{Backup, BackupError, backup};
 pub use counters::Counter;
 pub use credentials::SavedCredential;
+use error::is_damage;
 pub use error::{OpenError, StoreError};
 pub use key::{KeyError, StoreKey};
 pub use lock::Access;
+pub use salvage::Salvage;
 
 use crate::limits;
 use batch::Batch;
@@ -47,6 +52,9 @@ pub struct Options {
     pub access: Access,
     /// Messages are encrypted with it, if there is one.
     pub key: Option<StoreKey>,
+    /// The accounts of the configuration. Only a damaged store asks: a message whose entry is lost does not say whose it
+    /// is, but its checksum tells whether it is of one of these.
+    pub appids: Vec<String>,
 }
 
 /// A handle on the store. Cloning it is cheap; when the last one is dropped the store is closed.
@@ -59,6 +67,7 @@ crate::opaque!(Store);
 struct Shared {
     path: PathBuf,
     lease: Arc<Lease>,
+    salvaged: Option<Salvage>,
     queue: Arc<Queue>,
     keys: Arc<Keys>,
     writable: Arc<AtomicBool>,
@@ -69,18 +78,24 @@ struct Shared {
 }
 
 impl Store {
-    /// Opens the store in the folder `dir`; makes both when there is none. Looks over what is small; damage in the
-    /// spool is found when that is read.
+    /// Opens the store in the folder `dir`; makes both when there is none. Looks over all but the contents of the
+    /// spool, whose damage is found when they are read. A damaged store is replaced by one with all that can be read
+    /// of it, see [`Store::salvaged`].
     ///
     /// # Errors
-    /// When the folder cannot be written, another process has the store open, or the file is damaged, of a newer
-    /// wxedge or not wxedge's at all. The text says what to do.
+    /// When the folder cannot be written, another process has the store open, or the file is of a newer wxedge, not
+    /// wxedge's at all, or damaged with no room to save what can be read. The text says what to do.
     pub fn open(dir: &Path, options: Options) -> Result<Store, OpenError> {
         database::make_folder(dir).map_err(|error| OpenError::Unusable(dir.to_owned(), error))?;
         let lease = Arc::new(Lease::take(dir, options.access)?);
         let held = Held(lease.clone());
         let path = dir.join(FILE);
-        let database = database::open(&path)?;
+        let keys = Arc::new(Keys::new(options.key.as_ref()));
+        let (database, salvaged) = if lease.owns() {
+            database::open_or_salvage(&path, &options.appids, &keys)?
+        } else {
+            (database::open(&path)?, None)
+        };
         let reader = database::open_reader(&path)?;
         lease.opened();
         let queue = Arc::new(Queue::default());
@@ -95,8 +110,9 @@ impl Store {
         Ok(Store(Arc::new(Shared {
             path,
             lease,
+            salvaged,
             queue,
-            keys: Arc::new(Keys::new(options.key.as_ref())),
+            keys,
             writable,
             ended: Mutex::new(ended),
             reader: Mutex::new(reader),
@@ -117,6 +133,11 @@ impl Store {
     /// Whether the last write reached the disk, or would now.
     pub fn is_writable(&self) -> bool {
         self.0.writable.load(Ordering::Acquire)
+    }
+
+    /// What was made of a store that was found damaged when it was opened.
+    pub fn salvaged(&self) -> Option<&Salvage> {
+        self.0.salvaged.as_ref()
     }
 
     /// The size of the database and of its write-ahead log, in bytes.
@@ -157,6 +178,11 @@ impl Store {
         }
     }
 
+    /// Has the next start look over the whole database, and save what can be read: something was found damaged.
+    fn suspect(&self) {
+        database::suspect(&self.0.path);
+    }
+
     /// Asks the database; it answers with what is on disk at one moment.
     fn read<T>(
         &self,
@@ -164,7 +190,13 @@ impl Store {
     ) -> Result<T, StoreError> {
         let reader = self.0.reader.lock().unwrap_or_else(PoisonError::into_inner);
         let answer = reader.unchecked_transaction().and_then(|moment| query(&moment));
-        answer.map_err(|error| StoreError::Read(error.to_string()))
+        answer.map_err(|error| {
+            if is_damage(&error) {
+                self.suspect();
+                return StoreError::Damaged;
+            }
+            StoreError::Read(error.to_string())
+        })
     }
 }
 

@@ -1,7 +1,12 @@
 //! What is kept, and what a handle promises.
 
+mod backup;
 mod crash;
+mod damage;
+mod joining;
 mod opening;
+mod other;
+mod salvaging;
 mod sealed;
 mod spool;
 mod writing;

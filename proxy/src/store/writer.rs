@@ -5,12 +5,13 @@
 //! has taken a write is trusted again.
 
 use super::batch::{self, Batch};
+use super::error::is_damage;
 use super::lock::Held;
 use super::queue::Queue;
 use super::{StoreError, database};
 use crate::limits;
 use crate::process_log::Seldom;
-use rusqlite::{Connection, ErrorCode, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, TransactionBehavior, ffi};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -61,6 +62,8 @@ pub(super) struct Writer {
     path: PathBuf,
     /// `None` after a failure, until the file can be written again.
     database: Option<Connection>,
+    /// Whether the file was found damaged. Then no write is tried any more.
+    damaged: bool,
     queue: Arc<Queue>,
     writable: Arc<AtomicBool>,
     /// How many writes the last batch had.
@@ -91,6 +94,7 @@ impl Writer {
         Writer {
             path,
             database: Some(database),
+            damaged: false,
             queue,
             writable,
             last: 0,
@@ -118,15 +122,15 @@ impl Writer {
             self.note(&tidied);
         }
         if let Some(database) = &self.database {
-            // Another process that works with it is not made to wait. What is not moved now is moved after the next start.
-            let _kept = database.busy_timeout(Duration::ZERO);
-            let _kept = database.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(()));
+            database::empty_log(database);
         }
     }
 
     /// How long it waits for the next write before it looks after itself.
     fn patience(&self) -> Duration {
         match self.database {
+            // Only a start mends it.
+            None if self.damaged => Duration::MAX,
             // A broken store tries to mend itself also when nobody writes.
             None => limits::STORE_REOPEN,
             Some(_) if self.loose || self.erased => limits::STORE_IDLE,
@@ -143,7 +147,10 @@ impl Writer {
         self.loose = true;
         let ended = self.commit(writes);
         self.note(&ended);
-        let ended = ended.map_err(|error| StoreError::Write(error.to_string()));
+        let ended = ended.map_err(|error| match self.damaged {
+            true => StoreError::Damaged,
+            false => StoreError::Write(error.to_string()),
+        });
         for write in writes.drain(..) {
             write.tell(ended.clone());
         }
@@ -202,7 +209,7 @@ impl Writer {
         database.busy_timeout(wait)?;
         let truncate = "PRAGMA wal_checkpoint(TRUNCATE)";
         let busy = database.query_row(truncate, (), |row| row.get(0))?;
-        database.busy_timeout(limits::STORE_LOCKED)?;
+        database::wait_for_others(database)?;
         self.erased = busy;
         Ok(())
     }
@@ -228,6 +235,10 @@ impl Writer {
     fn database(&mut self) -> rusqlite::Result<&mut Connection> {
         let database = match self.database.take() {
             Some(database) => database,
+            None if self.damaged => {
+                let error = ffi::Error::new(ffi::SQLITE_CORRUPT);
+                return Err(rusqlite::Error::SqliteFailure(error, None));
+            }
             None => {
                 let database = database::reopen(&self.path)?;
                 self.writable.store(true, Ordering::Release);
@@ -245,10 +256,20 @@ impl Writer {
         let Err(error) = ended else { return };
         self.writable.store(false, Ordering::Release);
         self.database = None;
+        if is_damage(error) && !self.damaged {
+            self.damaged = true;
+            database::suspect(&self.path);
+        }
         if self.failures.is_time() {
             self.said = true;
             let path = self.path.display();
-            log::error!("the store {path} cannot be written: {error}; look at its disk");
+            let advice = match self.damaged {
+                true => {
+                    "restart wxedge: that saves what can be read; until then nothing is written"
+                }
+                false => "look at its disk",
+            };
+            log::error!("the store {path} cannot be written: {error}; {advice}");
         }
     }
 }

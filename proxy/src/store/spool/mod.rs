@@ -7,7 +7,7 @@
 mod read;
 mod record;
 mod row;
-mod seal;
+pub(super) mod seal;
 mod write;
 
 pub use read::{Contents, Filter, Listed};

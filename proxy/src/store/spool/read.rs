@@ -57,7 +57,8 @@ impl Store {
         })
     }
 
-    /// The contents of these entries, in their order. Those that are gone are left out.
+    /// The contents of these entries, in their order. Those that are gone are left out. If one is damaged, the next start
+    /// looks over the whole store: its page may hide others.
     ///
     /// # Errors
     /// When the file cannot be read. Where it is damaged, only the contents there are.
@@ -73,6 +74,11 @@ impl Store {
                 }
             }
             Ok(contents)
+        })
+        .inspect(|contents: &Contents| {
+            if contents.iter().any(|(_, content)| *content == Err(Unreadable::Damaged)) {
+                self.suspect();
+            }
         })
     }
 

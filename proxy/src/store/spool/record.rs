@@ -11,7 +11,8 @@ pub struct Content {
     pub ce_type: String,
     /// `ce-subject`: the openid.
     pub subject: String,
-    /// Of a callback, the decrypted message as it came from WeChat. Of a reply, JSON: `{"messages":[…],"sent":n}`.
+    /// Of a callback, the decrypted message as it came from WeChat. Of a reply, JSON that
+    /// begins with [`Content::REPLY`].
     pub body: Vec<u8>,
 }
 
@@ -39,12 +40,15 @@ pub struct LastAnswer {
 crate::opaque!(Content, Failed, LastAnswer);
 
 impl Content {
+    /// What the body of a reply begins with, and no message of WeChat.
+    pub const REPLY: &[u8] = b"{\"until_s\":";
+
     /// What an entry with this content counts against `spool.max_bytes`.
     pub fn bytes(&self) -> u64 {
         limits::SPOOL_ENTRY_BYTES + self.body.len() as u64
     }
 
-    pub(super) fn encode(&self) -> Vec<u8> {
+    pub(in crate::store) fn encode(&self) -> Vec<u8> {
         encode([&self.ce_id, &self.ce_type, &self.subject], &self.body)
     }
 
@@ -55,7 +59,7 @@ impl Content {
 }
 
 impl Failed {
-    pub(super) fn encode(&self) -> Vec<u8> {
+    pub(in crate::store) fn encode(&self) -> Vec<u8> {
         let mut record = encode([&self.reason, &self.detail], &[]);
         if let Some(LastAnswer { status, body }) = &self.answer {
             record.extend(status.to_be_bytes());

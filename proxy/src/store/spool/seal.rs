@@ -21,7 +21,7 @@ pub enum Unreadable {
 }
 
 /// A record that has a table of its own.
-pub(super) trait Record: Sized {
+pub(in crate::store) trait Record: Sized {
     /// Told apart by more than the table, so that none passes for the other.
     const MARK: u8;
     const PUT: &'static str;
@@ -50,7 +50,7 @@ impl Record for Failed {
 }
 
 /// Writes a record of kind `R` into its row.
-pub(super) fn put<R: Record>(
+pub(in crate::store) fn put<R: Record>(
     batch: &Batch<'_>,
     keys: &Keys,
     id: i64,
@@ -75,7 +75,7 @@ pub(super) fn get<R: Record>(
 ) -> rusqlite::Result<Option<Result<R, Unreadable>>> {
     let read = |row: &Row<'_>| {
         let kept = row.get_ref(2)?.as_blob()?;
-        Ok(open(keys, &place::<R>(id, appid), row.get(0)?, row.get(1)?, kept))
+        Ok(Sealed { id, sealed: row.get(0)?, sum: row.get(1)?, kept }.open(keys, appid))
     };
     match database.prepare_cached(R::GET)?.query_row([id], read) {
         Ok(record) => Ok(Some(record)),
@@ -88,24 +88,39 @@ pub(super) fn get<R: Record>(
     }
 }
 
-fn open<R: Record>(
-    keys: &Keys,
-    place: &[u8],
-    sealed: bool,
-    found: u32,
-    kept: &[u8],
-) -> Result<R, Unreadable> {
-    if found != sum(place, sealed, kept) {
-        return Err(Unreadable::Damaged);
+/// A record as it stands in its row.
+pub(in crate::store) struct Sealed<'a> {
+    pub(in crate::store) id: i64,
+    pub(in crate::store) sealed: bool,
+    pub(in crate::store) sum: u32,
+    pub(in crate::store) kept: &'a [u8],
+}
+
+impl Sealed<'_> {
+    /// Whether it is what was written, of kind `R` and for this account.
+    pub(in crate::store) fn is<R: Record>(&self, appid: &str) -> bool {
+        self.sum == sum(&place::<R>(self.id, appid), self.sealed, self.kept)
     }
-    if !sealed {
-        return R::of(kept).ok_or(Unreadable::Damaged);
+
+    /// What was written.
+    pub(in crate::store) fn open<R: Record>(
+        &self,
+        keys: &Keys,
+        appid: &str,
+    ) -> Result<R, Unreadable> {
+        if !self.is::<R>(appid) {
+            return Err(Unreadable::Damaged);
+        }
+        if !self.sealed {
+            return R::of(self.kept).ok_or(Unreadable::Damaged);
+        }
+        if !keys.can_open() {
+            return Err(Unreadable::NoKey);
+        }
+        let place = place::<R>(self.id, appid);
+        let record = keys.open(&place, self.kept).ok_or(Unreadable::OtherKey)?;
+        R::of(&record).ok_or(Unreadable::Damaged)
     }
-    if !keys.can_open() {
-        return Err(Unreadable::NoKey);
-    }
-    let record = keys.open(place, kept).ok_or(Unreadable::OtherKey)?;
-    R::of(&record).ok_or(Unreadable::Damaged)
 }
 
 /// Whose the record is. It cannot be moved to another row, or another account.

@@ -1,52 +1,15 @@
-//! What needs a process of its own: `kill -9`, a second owner, a disk that takes no more. The test runs itself again
-//! as that process.
+//! What needs a process of its own: `kill -9`, a second owner, a disk that takes no more.
 
+use super::other::{next, other, say, start};
 use super::spool::{add, body, content, entries, new};
 use super::{dir, open};
 use crate::store::{OpenError, Options, Store, StoreError};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigSet, Signal};
 use std::collections::{HashMap, HashSet};
-use std::io::{BufRead, BufReader, Lines, Write};
-use std::path::PathBuf;
-use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use wxedge_tests::folder::Folder;
-
-/// Says to the process that it is the other one, and where the store is.
-const OTHER: &str = "WXEDGE_TEST_STORE";
-
-/// The store's folder, in the other process.
-fn other() -> Option<PathBuf> {
-    std::env::var_os(OTHER).map(PathBuf::from)
-}
-
-/// Runs `test` as the other process.
-fn start(test: &str, folder: &Folder) -> (Child, Lines<BufReader<ChildStdout>>) {
-    let name = format!("store::tests::crash::{test}");
-    let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", &name, "--nocapture"])
-        .env(OTHER, dir(folder))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let said = BufReader::new(child.stdout.take().unwrap()).lines();
-    (child, said)
-}
-
-/// Says a line to the first process.
-fn say(line: &str) {
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "@{line}").and_then(|()| out.flush()).unwrap();
-}
-
-/// The next line that the other process said; what the test runner prints is none.
-fn next(said: &mut Lines<BufReader<ChildStdout>>) -> Option<String> {
-    // The runner begins a line with the test's name, and we end it.
-    said.map_while(Result::ok).find_map(|line| Some(line.split_once('@')?.1.to_owned()))
-}
 
 /// The other process counts as fast as it can and says every count that is on disk.
 #[test]
@@ -57,7 +20,8 @@ fn what_was_reported_durable_survives_kill_9() {
     let folder = Folder::new();
     let mut counts: HashMap<String, u64> = HashMap::new();
     for round in 1..=6 {
-        let (mut child, mut said) = start("what_was_reported_durable_survives_kill_9", &folder);
+        let (mut child, mut said) =
+            start("crash::what_was_reported_durable_survives_kill_9", &folder);
         for _ in 0..round * 97 {
             heard(&next(&mut said).expect("it counts until it is killed"), &mut counts);
         }
@@ -68,6 +32,9 @@ fn what_was_reported_durable_survives_kill_9() {
             heard(&line, &mut counts);
         }
         let store = open(&folder);
+        let files = std::fs::read_dir(dir(&folder)).unwrap().map(|file| file.unwrap().file_name());
+        let copies = files.filter(|name| name.to_string_lossy().starts_with("damaged"));
+        assert_eq!((store.salvaged(), copies.count()), (None, 0), "a crash is no damage");
         let kept = store.counters("load").unwrap();
         let kept: HashMap<_, _> = kept.into_iter().map(|kept| (kept.key, kept.count)).collect();
         for (key, count) in &counts {
@@ -110,7 +77,7 @@ fn what_was_spooled_survives_kill_9() {
     let folder = Folder::new();
     let [mut added, mut taken] = [HashMap::new(), HashMap::new()];
     for round in 1..=6 {
-        let (mut child, mut said) = start("what_was_spooled_survives_kill_9", &folder);
+        let (mut child, mut said) = start("crash::what_was_spooled_survives_kill_9", &folder);
         let mut hear = |line: String| {
             // The last line may be half.
             let Some(line) = line.strip_suffix('.') else { return };
@@ -172,7 +139,7 @@ fn a_second_process_is_told_who_has_the_store() {
         return;
     }
     let folder = Folder::new();
-    let (mut child, mut said) = start("a_second_process_is_told_who_has_the_store", &folder);
+    let (mut child, mut said) = start("crash::a_second_process_is_told_who_has_the_store", &folder);
     assert_eq!(next(&mut said).as_deref(), Some("open"));
     let error = Store::open(&dir(&folder), Options::default()).expect_err("in use");
     assert!(matches!(error, OpenError::InUse { pid, .. } if pid == Some(child.id())), "{error}");
@@ -188,7 +155,8 @@ fn a_disk_that_takes_no_more_is_an_error_that_passes() {
         return say("done");
     }
     let folder = Folder::new();
-    let (mut child, mut said) = start("a_disk_that_takes_no_more_is_an_error_that_passes", &folder);
+    let (mut child, mut said) =
+        start("crash::a_disk_that_takes_no_more_is_an_error_that_passes", &folder);
     assert_eq!(next(&mut said).as_deref(), Some("done"));
     assert!(child.wait().unwrap().success());
     let store = open(&folder);

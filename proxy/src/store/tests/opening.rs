@@ -1,10 +1,9 @@
 //! What can be opened and what is refused.
 
 use super::{dir, open};
-use crate::limits;
 use crate::store::{OpenError, Options, Store};
 use rusqlite::Connection;
-use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use wxedge_tests::folder::Folder;
 
@@ -86,34 +85,6 @@ fn what_a_crash_left_of_the_first_start_is_taken() {
     let folder = Folder::new();
     folder.write("wxedge.db", "");
     Store::open(folder.path(), Options::default()).expect("a store");
-}
-
-#[test]
-fn a_damaged_file_is_refused() {
-    type Damage = fn(&Path);
-    let damage: [(&str, Damage); 3] = [
-        ("no database at all", |path| std::fs::write(path, vec![b'x'; 8_192]).unwrap()),
-        ("cut off", |path| {
-            let file = std::fs::OpenOptions::new().write(true).open(path).unwrap();
-            file.set_len(file.metadata().unwrap().len() / 2).unwrap();
-        }),
-        ("a page overwritten", |path| {
-            let file = std::fs::OpenOptions::new().write(true).open(path).unwrap();
-            let page = limits::STORE_PAGE_BYTES as u64;
-            file.write_all_at(&[0xff; 4_096], 2 * page).unwrap();
-        }),
-    ];
-    for (what, damage) in damage {
-        let folder = Folder::new();
-        drop(open(&folder));
-        let path = dir(&folder).join("wxedge.db");
-        damage(&path);
-        let error = refused(&dir(&folder));
-        assert!(matches!(error, OpenError::Damaged { .. }), "{what}: {error}");
-        let text = error.to_string();
-        assert!(text.starts_with(&format!("{} is damaged (", path.display())), "{text}");
-        assert!(text.contains("restore a backup"), "{text}");
-    }
 }
 
 #[test]
