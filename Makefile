@@ -15,7 +15,7 @@ test: target/venv/ready target/node/ready ## run every test
 	cargo test --workspace --doc
 	$(NEXTEST)
 
-bench: ## measure wxedge beside nginx, Pingora, FastAPI and koa (ARGS="--help" says more)
+bench: ## measure wxedge beside nginx, Pingora, FastAPI and koa, and its spool (ARGS="--help" says more)
 	@$(call need,cc:gcc cc:libc6-dev cmake:cmake nginx:nginx-light node:nodejs npm:npm)
 	@$(call need-venv)
 	cargo build --release --package wxedge --package wxedge-tests
