@@ -15,16 +15,12 @@ test: target/venv/ready target/node/ready ## run every test
 	cargo test --workspace --doc
 	$(NEXTEST)
 
-<<<<<<< HEAD
 soak: ## prove for MINUTES=30, as root, that crashes and power cuts lose nothing
 	@$(call need,cc:gcc cc:libc6-dev cmake:cmake mkfs.xfs:xfsprogs mkfs.ext4:e2fsprogs)
 	WXEDGE_SOAK_MINUTES=$(or $(MINUTES),30) \
 		cargo test --release --package wxedge --test soak -- --nocapture --test-threads=1
 
-bench: ## measure wxedge beside nginx, Pingora, FastAPI and koa (ARGS="--help" says more)
-=======
 bench: ## measure wxedge beside nginx, Pingora, FastAPI and koa, and its spool (ARGS="--help" says more)
->>>>>>> bench
 	@$(call need,cc:gcc cc:libc6-dev cmake:cmake nginx:nginx-light node:nodejs npm:npm)
 	@$(call need-venv)
 	cargo build --release --package wxedge --package wxedge-tests
