@@ -161,7 +161,7 @@ fn with_a_key_nothing_on_disk_can_be_read_and_without_one_it_can() {
             entries.len() == 2
                 && entries.iter().all(|entry| {
                     let detail = entry["detail"].as_str().unwrap();
-                    entry["reason"] == "unreadable" && detail.contains("encrypted")
+                    entry["reason"] == "encrypted" && detail.contains("encrypted")
                 })
         });
         assert!(!on_disk(&store, message.openid()));
