@@ -23,6 +23,7 @@ mod api_tokens;
 mod backup;
 mod bounds;
 mod circuit;
+mod damage;
 mod deadlines;
 mod delivery;
 mod events;

@@ -176,7 +176,7 @@ impl Admin {
         let account = self.edge.account_of(&entry.appid);
         let name = account.as_ref().map_or(&*entry.appid, |account| &account.config.name);
         let (reason, detail) = match (content, failed) {
-            (Err(unreadable), _) => ("unreadable".to_owned(), unreadable.to_string()),
+            (Err(unreadable), _) => (unreadable.reason().to_owned(), unreadable.to_string()),
             (Ok(_), Some(Failed { reason, detail, .. })) => (reason.clone(), detail.clone()),
             (Ok(_), None) => (String::new(), String::new()),
         };

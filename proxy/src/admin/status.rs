@@ -31,6 +31,11 @@ impl Admin {
                 "writable": self.edge.store.is_writable(),
                 "bytes": self.edge.store.bytes(),
                 "bytes_max": config.spool.max_bytes,
+                "salvaged": self.edge.store.salvaged().map(|salvage| json!({
+                    "saved": salvage.saved,
+                    "lost": salvage.lost,
+                    "folder": salvage.folder.display().to_string(),
+                })),
             },
             "config": {"loaded": loaded.at, "error": loaded.error},
             "api_base": bases.collect::<Vec<_>>(),

@@ -71,8 +71,7 @@ async fn try_all(account: &Arc<Account>, all: Vec<Leased>, calls: &mut JoinSet<(
 }
 
 fn unreadable(why: Unreadable) -> Failed {
-    let reason = if why == Unreadable::Damaged { "damaged" } else { "encrypted" };
-    Failed { reason: reason.to_owned(), detail: why.to_string(), answer: None }
+    Failed { reason: why.reason().to_owned(), detail: why.to_string(), answer: None }
 }
 
 /// Calls the app with a message, and sees to what comes of it.

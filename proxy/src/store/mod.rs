@@ -7,6 +7,7 @@
 
 mod backup;
 mod batch;
+mod checkpoint;
 mod counters;
 mod credentials;
 mod database;
@@ -31,8 +32,10 @@ pub use salvage::Salvage;
 
 use crate::limits;
 use batch::Batch;
+use checkpoint::Checkpointer;
 use key::Keys;
 use lock::{Held, Lease};
+use pingora_timeout::fast_timeout::fast_timeout;
 use queue::Queue;
 use rusqlite::Connection;
 use std::path::{Path, PathBuf};
@@ -98,11 +101,19 @@ impl Store {
         };
         let reader = database::open_reader(&path)?;
         lease.opened();
+        let checkpointer = Checkpointer::start(path.clone()).map_err(OpenError::Thread)?;
         let queue = Arc::new(Queue::default());
         let writable = Arc::new(AtomicBool::new(true));
         let (ending, ended) = sync_channel(0);
-        let writer =
-            Writer::new(path.clone(), database, queue.clone(), writable.clone(), held, ending);
+        let writer = Writer::new(
+            path.clone(),
+            database,
+            queue.clone(),
+            checkpointer,
+            writable.clone(),
+            held,
+            ending,
+        );
         std::thread::Builder::new()
             .name("store".to_owned())
             .spawn(move || writer.run())
@@ -172,7 +183,8 @@ impl Store {
     ) -> Result<T, StoreError> {
         let (waiter, answer) = oneshot::channel();
         self.0.queue.put(bytes, Box::new(Waiting::new(apply, waiter)))?;
-        match tokio::time::timeout(limits::STORE_WAIT, answer).await {
+        // Pingora's timer: there is one for each message that is written, and it need not be exact.
+        match fast_timeout(limits::STORE_WAIT, answer).await {
             Ok(answered) => answered.unwrap_or(Err(StoreError::Closed)),
             Err(_elapsed) => Err(StoreError::Slow),
         }

@@ -20,6 +20,16 @@ pub enum Unreadable {
     OtherKey,
 }
 
+impl Unreadable {
+    /// One word for programs.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Unreadable::Damaged => "damaged",
+            Unreadable::NoKey | Unreadable::OtherKey => "encrypted",
+        }
+    }
+}
+
 /// A record that has a table of its own.
 pub(in crate::store) trait Record: Sized {
     /// Told apart by more than the table, so that none passes for the other.

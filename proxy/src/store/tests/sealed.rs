@@ -2,7 +2,8 @@
 
 use super::spool::{add, body, content, entries, failed, new};
 use super::{dir, open};
-use crate::store::spool::{Filter, NewEntry, Unreadable};
+use crate::store::salvage::page::PAGE;
+use crate::store::spool::{EntryState, Filter, NewEntry, Unreadable};
 use crate::store::{KeyError, Options, Store, StoreKey};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -77,6 +78,33 @@ async fn damage_to_what_is_sealed_is_damage() {
     let store = open_with(&folder, 1);
     assert_eq!(body(&store, id), Err(Unreadable::Damaged));
     assert_eq!(body(&store, other).as_deref(), Ok("two"));
+}
+
+/// Its content says whose it is, to who has the key.
+#[tokio::test]
+async fn what_is_sealed_is_restored_when_its_entry_is_lost() {
+    let folder = Folder::new();
+    let store = open_with(&folder, 1);
+    let entry = NewEntry { user: store.user_hash("wx1", "oUser"), ..new() };
+    let id = store.spool(entry.clone(), content("sealed"), None).await.unwrap();
+    drop(store);
+    let path = dir(&folder).join("wxedge.db");
+    let root = rusqlite::Connection::open(&path).unwrap();
+    let root =
+        root.query_row("SELECT rootpage FROM sqlite_schema WHERE name = 'entry'", (), |row| {
+            row.get::<_, u32>(0)
+        });
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[(root.unwrap() as usize - 1) * PAGE..][..PAGE].fill(0xff);
+    std::fs::write(&path, bytes).unwrap();
+    let appids = vec!["wx0".to_owned(), "wx1".to_owned()];
+    let options = Options { key: Some(key(1)), appids, ..Options::default() };
+    let store = Store::open(&dir(&folder), options).unwrap();
+    assert_eq!(store.salvaged().map(|salvage| salvage.saved), Some(1));
+    assert_eq!(body(&store, id).as_deref(), Ok("sealed"));
+    let [anew] = entries(&store).try_into().expect("one entry");
+    assert_eq!((&*anew.appid, anew.user, anew.state), ("wx1", entry.user, EntryState::Pending));
+    assert_eq!(anew.bytes, content("sealed").bytes());
 }
 
 #[tokio::test]
