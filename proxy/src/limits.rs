@@ -179,7 +179,7 @@ pub const STORE_PAGE_BYTES: i64 = 8 * 1024;
 /// Pages in the write-ahead log that are then moved into the database.
 pub const STORE_WAL_PAGES: i64 = 1_000;
 /// Pages in the write-ahead log at which writes wait until they are moved.
-pub const STORE_WAL_PAGES_MAX: i64 = 16_000;
+pub const STORE_WAL_PAGES_MAX: i64 = 4_000;
 /// Bytes the write-ahead log's file keeps for the next writes.
 pub const STORE_WAL_BYTES: i64 = 16 * 1024 * 1024;
 /// How long nobody writes before the store gives pages back that it no longer needs, some at a time.
@@ -193,6 +193,8 @@ pub const STORE_FREE_PAGES: i64 = 512;
 pub const SPOOL_ENTRY_BYTES: u64 = 256;
 /// Bytes of an app's last answer that are kept.
 pub const SPOOL_ANSWER_BYTES: usize = 1_024;
+/// The least pause before a late reply is sent again.
+pub const LATE_REPLY_PAUSE: Duration = Duration::from_secs(1);
 /// Entries of one account that are on their way to the disk; more callbacks get 503. Well below [`STORE_QUEUE`], so that
 /// one account's storm leaves room for the others.
 pub const SPOOL_WRITES: usize = 4_096;

@@ -14,8 +14,17 @@ const WRITE_BUCKETS: &[f64] =
 const REDELIVERIES: [&str; 3] = ["taken", "failed", "dead"];
 
 /// What becomes of replies that missed their callback or have no passive form.
-const LATE_REPLIES: [&str; 8] =
-    ["sent", "retried", "dropped", "content_dropped", "window", "refused", "maybe_sent", "gave_up"];
+const LATE_REPLIES: [&str; 9] = [
+    "sent",
+    "retried",
+    "dropped",
+    "content_dropped",
+    "window",
+    "refused",
+    "maybe_sent",
+    "gave_up",
+    "lost",
+];
 
 /// The spool's series of all accounts.
 #[derive(Debug)]
@@ -71,6 +80,8 @@ pub enum LateReply {
     MaybeSent,
     /// `spool.give_up_after_s`.
     GaveUp,
+    /// The spool did not take it.
+    Lost,
 }
 
 impl SpoolMetrics {

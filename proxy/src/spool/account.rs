@@ -30,6 +30,8 @@ pub struct AccountSpool {
     /// Writes on their way.
     pub(super) writes: AtomicUsize,
     pub(super) dead: AtomicU64,
+    /// Since when the app answers 401, 403 and 404 and takes nothing; milliseconds of the queues' clock, 0 if it does not.
+    pub(super) turned_away: AtomicU64,
     /// Something is to be tried sooner than was known.
     pub(super) changed: Notify,
     /// Whether a task redelivers.
@@ -95,6 +97,7 @@ impl AccountSpool {
             successes: AtomicU32::new(0),
             writes: AtomicUsize::new(0),
             dead: AtomicU64::new(0),
+            turned_away: AtomicU64::new(0),
             changed: Notify::new(),
             running: AtomicBool::new(false),
         }

@@ -40,6 +40,7 @@ impl AccountSpool {
     pub fn app_succeeded(&self) {
         self.successes.fetch_add(1, Ordering::Relaxed);
         if self.open.load(Ordering::Acquire) {
+            self.turned_away.store(0, Ordering::Relaxed);
             self.probe_ended(true);
         }
     }
@@ -96,6 +97,7 @@ impl AccountSpool {
     pub(super) fn count_successes(&self, state: &mut State, now: u64) {
         let successes = self.successes.swap(0, Ordering::Relaxed);
         if successes > 0 {
+            self.turned_away.store(0, Ordering::Relaxed);
             state.breaker.succeeded(now, successes.into());
             state.callbacks.succeeded(successes);
         }

@@ -18,7 +18,9 @@ impl AccountSpool {
     /// Whose order a message is in: that of the user whom it is about, or none but its own.
     pub fn user(&self, subject: &Subject<'_>) -> u64 {
         let user = subject.message.subject().unwrap_or(&subject.facts.ce_id);
-        self.ground.store.user_hash(&self.appid, user)
+        let [user, unkeyed] = self.ground.store.user_hashes(&self.appid, user);
+        // What was spooled before there was a key of the store goes first.
+        if unkeyed != user && self.state().callbacks.holds(unkeyed) { unkeyed } else { user }
     }
 
     /// Writes a message down. With `fallen` its first call has failed; if such a message is not worth another, it is a dead
@@ -42,7 +44,8 @@ impl AccountSpool {
             Fate::Redeliver { at_most, .. } => {
                 let leased = self.add(kept, EntryKind::Callback, 1, Some(failed)).await?;
                 // The row says already what this decides.
-                let retried = self.setback(leased, self.app_setback(fallen, at_most));
+                let setback = self.app_setback(leased.id, fallen, at_most);
+                let retried = self.setback(leased, setback);
                 debug_assert!(retried.is_ok(), "a first call is never the last");
                 Ok(())
             }
@@ -111,7 +114,10 @@ impl AccountSpool {
         let entry = self.entry(kept, kind, EntryState::Dead, 1);
         let content = kept.content.clone();
         let written = match of {
-            None => self.timed(self.ground.store.spool(entry, content, Some(failed))).await,
+            None => {
+                let spooled = self.timed(self.ground.store.spool(entry, content, Some(failed)));
+                spooled.await.map(Some)
+            }
             Some(of) => {
                 let (of, failed) = (Some(of.id), Some(failed));
                 let store = &self.ground.store;
@@ -119,9 +125,14 @@ impl AccountSpool {
             }
         };
         match written {
-            Ok(id) => {
+            Ok(Some(id)) => {
                 self.count_dead(id);
                 self.tell("dead", id, &reason);
+                Ok(())
+            }
+            // Deleted meanwhile, and its reply with it.
+            Ok(None) => {
+                self.ground.quota.give_back(&self.appid, bytes);
                 Ok(())
             }
             Err(error) => {
@@ -132,20 +143,22 @@ impl AccountSpool {
     }
 
     /// The app has taken a message and said something to it that goes out as a reply: both are written at once. Gives the
-    /// reply to send; nothing when earlier ones of the user go first, or when it could not be written.
+    /// reply to send; nothing when others go first, or an operator has deleted the message.
+    ///
+    /// # Errors
+    /// When the reply may not be on disk. The message is gone all the same.
     pub async fn taken_with_reply(
         self: &Arc<Self>,
         of: Option<Leased>,
         reply: &Kept,
-    ) -> Option<Leased> {
+    ) -> Result<Option<Leased>, Refused> {
         let writing = match Writing::begin(self, reply, EntryKind::Reply) {
             Ok(writing) => writing,
             Err(refused) => {
-                log::error!("{}: a late reply is lost: {refused}", self.name.load());
                 if let Some(of) = of {
                     self.taken(of).await;
                 }
-                return None;
+                return Err(refused);
             }
         };
         let state = if writing.behind { EntryState::Pending } else { EntryState::Sending };
@@ -155,7 +168,15 @@ impl AccountSpool {
         let write =
             self.ground.store.spool_taken_with_reply(id, entry, reply.content.clone(), None);
         match self.timed(write).await {
-            Ok(id) => {
+            Ok(None) => {
+                // Deleted meanwhile, and the reply with it.
+                drop(writing);
+                if let Some(of) = of {
+                    self.forget(of);
+                }
+                Ok(None)
+            }
+            Ok(Some(id)) => {
                 let leased = writing.done(id, u32::from(!behind));
                 if let Some(of) = of {
                     self.gone(of);
@@ -163,17 +184,16 @@ impl AccountSpool {
                 self.tell("spooled", leased.id, "reply");
                 if behind {
                     self.put_back(vec![leased]);
-                    return None;
+                    return Ok(None);
                 }
-                Some(leased)
+                Ok(Some(leased))
             }
             Err(error) => {
-                log::error!("{}: a late reply is lost: {error}", self.name.load());
                 drop(writing);
                 if let Some(of) = of {
                     self.taken(of).await;
                 }
-                None
+                Err(error.into())
             }
         }
     }
@@ -271,6 +291,8 @@ impl Drop for Writing<'_> {
             self.spool.writes.fetch_sub(1, Ordering::Relaxed);
             self.spool.state().queue(self.kind).withdraw(announced);
             self.spool.left(self.kind, Some(u32::try_from(self.bytes).unwrap_or(u32::MAX)));
+            // Whoever waited for this one waits no longer.
+            self.spool.changed.notify_one();
         }
     }
 }

@@ -10,7 +10,9 @@ use super::reply::{self, Sent};
 use crate::account::Account;
 use crate::callback::unix_now_s;
 use crate::config::LateReplyVia;
+use crate::limits;
 use crate::metrics::LateReply;
+use crate::store::StoreError;
 use crate::store::spool::{Content, Failed};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -50,8 +52,13 @@ pub async fn reply(account: &Arc<Account>, kept: &Kept, leased: Option<Leased>, 
         account.metrics.spool.late_reply(LateReply::Window);
         return spool.taken_with_dead_reply(leased, &reply, failed).await;
     }
-    if let Some(sending) = spool.taken_with_reply(leased, &reply).await {
-        dispatch(account, sending, parcel, reply.content, true).await;
+    match spool.taken_with_reply(leased, &reply).await {
+        Ok(Some(sending)) => dispatch(account, sending, parcel, reply.content, true).await,
+        Ok(None) => {}
+        Err(refused) => {
+            account.metrics.spool.late_reply(LateReply::Lost);
+            log::error!("{}: a late reply is lost: {refused}", account.config.name);
+        }
     }
 }
 
@@ -75,6 +82,7 @@ async fn dispatch(
     let Some(credentials) = &account.credentials else {
         return spool.bury(leased, failed("no_secret", "the account has no AppSecret")).await;
     };
+    let before = parcel.sent;
     while let Some(message) = parcel.messages.get(parcel.sent) {
         if parcel.is_over() {
             metrics.late_reply(LateReply::Window);
@@ -85,7 +93,12 @@ async fn dispatch(
             match spool.mark_sending(&leased, content).await {
                 Ok(true) => {}
                 // Deleted meanwhile.
-                Ok(false) => return,
+                Ok(false) => return spool.forget(leased),
+                // Those that are sent already are so on no disk: from the beginning would be twice.
+                Err(error) if parcel.sent > before && error != StoreError::Closed => {
+                    tokio::time::sleep(limits::STORE_REOPEN).await;
+                    continue;
+                }
                 Err(error) => {
                     let failed = failed("store", &error.to_string());
                     spool.reply_failed(leased, failed, None).await;

@@ -3,7 +3,7 @@
 use super::Kept;
 use super::account::AccountSpool;
 use super::breaker::State as Circuit;
-use super::queue::{Attempt, Failure as Setback, Verdict};
+use super::queue::{Attempt, Failure as Setback, Pending, Verdict};
 use crate::callback::judge::Fallen;
 use crate::callback::unix_now_s;
 use crate::limits;
@@ -12,6 +12,7 @@ use crate::store::spool::{Entry, EntryKind, Failed, LastAnswer, Unreadable};
 use crate::upstream::Fate;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// An entry that somebody has in hand: nobody else tries it until it is told how that ended. A callback that is dropped
@@ -42,7 +43,15 @@ impl Drop for Leased {
         if let Some(spool) = self.spool.take()
             && self.kind == EntryKind::Callback
         {
-            spool.state().queue(self.kind).release(self.id);
+            // As a failure, so that what ends like this again and again is given pauses.
+            let setback = Setback { retry_after_ms: None, at_most_ms: None, counts: true };
+            let now = spool.ground.now_ms();
+            let mut state = spool.state();
+            let queue = state.queue(self.kind);
+            if queue.failed(self.id, now, setback, rand::random()) == Some(Verdict::GiveUp) {
+                queue.release(self.id);
+            }
+            drop(state);
             spool.changed.notify_one();
         }
     }
@@ -172,7 +181,7 @@ impl AccountSpool {
                 true
             }
             Fate::Redeliver { at_most, .. } => {
-                let setback = self.app_setback(fallen, at_most);
+                let setback = self.app_setback(leased.id, fallen, at_most);
                 self.try_again(leased, setback, failed(fallen)).await
             }
         }
@@ -185,18 +194,37 @@ impl AccountSpool {
         failed: Failed,
         pause: Option<Duration>,
     ) -> bool {
-        let setback =
-            Setback { retry_after_ms: pause.map(millis), at_most_ms: None, counts: false };
+        // Long enough that this failure is on disk before the next try is.
+        let pause = pause.unwrap_or_default().max(limits::LATE_REPLY_PAUSE);
+        let retry_after_ms = Some(millis(pause));
+        let setback = Setback { retry_after_ms, at_most_ms: None, counts: false };
         self.try_again(leased, setback, failed).await
     }
 
-    pub(super) fn app_setback(&self, fallen: &Fallen, at_most: Option<Duration>) -> Setback {
+    pub(super) fn app_setback(
+        &self,
+        id: u64,
+        fallen: &Fallen,
+        at_most: Option<Duration>,
+    ) -> Setback {
         let retry_after = fallen.answer.as_ref().and_then(|answer| answer.retry_after);
+        let at_most = at_most.filter(|at_most| self.is_turned_away(id, *at_most));
         Setback {
             retry_after_ms: retry_after.map(millis),
             at_most_ms: at_most.map(millis),
             counts: true,
         }
+    }
+
+    /// Whether the app turns messages away for good: every one for so long already, or this one while it takes others. An
+    /// app that is just coming back may say 404 for some seconds, and a backlog is old then.
+    fn is_turned_away(&self, id: u64, for_ms: Duration) -> bool {
+        let now = self.ground.now_ms().max(1);
+        let begun = self.turned_away.compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed);
+        let since = begun.err().unwrap_or(now);
+        let its_own = |pending: Pending| pending.failures + 1 >= limits::SPOOL_OWN_FAILURES;
+        now.saturating_sub(since) >= millis(for_ms)
+            || self.state().callbacks.get(id).is_some_and(its_own)
     }
 
     /// Decides when an entry is tried again; it is not in hand any more then.
@@ -260,8 +288,9 @@ impl AccountSpool {
             }
             tokio::time::sleep(limits::STORE_REOPEN).await;
         }
-        let there = self.state().queue(leased.kind).remove(id).is_some();
-        if there {
+        // An operator may have replayed it since.
+        let there = self.state().queue(leased.kind).remove_in_flight(id, attempt);
+        if there.is_some() {
             self.left(leased.kind, None);
             self.count_dead(id);
             self.tell("dead", id, &reason);

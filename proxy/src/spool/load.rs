@@ -50,8 +50,7 @@ impl Ground {
         let others = &self.others;
         // A store that cannot be read is no reason to lose the order.
         !others.are_gone()
-            && (others.waiting.contains(appid)
-                || self.store.spooled_since(others.last_id, appid).unwrap_or(true))
+            && (others.waiting.contains(appid) || self.store.spooled_since(others.last_id, appid))
     }
 }
 
@@ -124,7 +123,8 @@ impl AccountSpool {
     /// WeChat has them.
     pub(super) async fn bury_unsure(&self) {
         let unsure = std::mem::take(&mut self.state().unsure);
-        for id in unsure {
+        // Those that this process was about to send when it read the store are in good hands.
+        for id in unsure.into_iter().filter(|id| !self.has_reply(*id)) {
             let failed = late::maybe_sent("the process ended while it was being sent");
             let store = &self.ground.store;
             while let Err(error) = store.spool_dead(id, 1, unix_now_s(), failed.clone()).await {

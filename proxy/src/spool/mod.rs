@@ -211,6 +211,10 @@ impl Spool {
         new
     }
 
+    fn all(&self) -> Vec<Arc<AccountSpool>> {
+        self.accounts.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
     /// Whether an appid is that of an account, or was when something was put in.
     pub fn has(&self, appid: &str) -> bool {
         self.accounts.lock().unwrap_or_else(PoisonError::into_inner).contains_key(appid)
@@ -229,8 +233,17 @@ impl Spool {
     ) {
         let accounts: Vec<_> = accounts.collect();
         self.ground.quota.configure(config.max_bytes, accounts.len());
-        for (appid, name) in accounts {
+        for (appid, name) in &accounts {
             self.of(appid).configure(name, &Terms::from(config));
+        }
+        for spool in self.all() {
+            let pending = spool.seen().pending;
+            if pending > 0 && accounts.iter().all(|(appid, _)| *appid != spool.appid()) {
+                log::warn!(
+                    "{pending} messages of {} wait in the spool, which no account has as its appid any more",
+                    spool.appid()
+                );
+            }
         }
     }
 

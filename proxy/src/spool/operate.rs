@@ -98,11 +98,15 @@ impl AccountSpool {
         // It is worth another `give_up_after_s`, however old it is.
         let received_at = now.received_at(now.unix_s);
         let pending = Pending { received_at, ..self.ground.pending(now, entry) };
-        if !self.discount_dead(entry.id) {
-            self.ground.quota.restore(&self.appid, entry.bytes);
-        }
-        if entry.kind == EntryKind::Callback {
-            self.waiting.fetch_add(1, Ordering::AcqRel);
+        // Its row says that it is dead, but who has made it so may not have told yet: then it counts as pending still.
+        let known = self.state().queue(entry.kind).remove(entry.id).is_some();
+        if !known {
+            if !self.discount_dead(entry.id) {
+                self.ground.quota.restore(&self.appid, entry.bytes);
+            }
+            if entry.kind == EntryKind::Callback {
+                self.waiting.fetch_add(1, Ordering::AcqRel);
+            }
         }
         self.state().queue(entry.kind).add(pending, false, None);
         self.tell("replayed", entry.id, "");

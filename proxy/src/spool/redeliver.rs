@@ -33,7 +33,8 @@ pub(super) async fn run(edge: Arc<Edge>, running: Running) {
             try_all(&account, next.leased, &mut calls).await;
             continue;
         }
-        let at = next.at.unwrap_or_else(|| Instant::now() + limits::SPOOL_IDLE);
+        let idle = Instant::now() + limits::SPOOL_IDLE;
+        let at = next.at.map_or(idle, |at| at.min(idle));
         tokio::select! {
             () = spool.changed() => {}
             () = sleep_until(at.into()) => {}
@@ -50,8 +51,8 @@ async fn try_all(account: &Arc<Account>, all: Vec<Leased>, calls: &mut JoinSet<(
         Ok(contents) => contents,
         Err(error) => {
             log::error!("{}: the spool cannot be read: {error}", account.config.name);
-            tokio::time::sleep(limits::STORE_REOPEN).await;
-            return account.spool.put_back(all);
+            // Each is given a pause, so that others have their turn: it may be one of these only.
+            return all.into_iter().for_each(drop);
         }
     };
     for leased in all {

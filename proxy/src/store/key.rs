@@ -112,21 +112,22 @@ impl Keys {
         self.content.as_ref()?.decrypt(&Nonce::from(*nonce), payload).ok()
     }
 
-    /// What stands for a user in the file.
-    pub(super) fn user_hash(&self, appid: &str, openid: &str) -> u64 {
-        match &self.user {
-            Some(key) => first(mac(&**key, |mac| {
+    /// What stands for a user in the file, and what does without a key.
+    pub(super) fn user_hashes(&self, appid: &str, openid: &str) -> [u64; 2] {
+        let in_clear = user_hash_in_clear(appid, openid);
+        let keyed = self.user.as_ref().map(|key| {
+            first(mac(&**key, |mac| {
                 mac.update(appid.as_bytes());
                 mac.update(&[0]);
                 mac.update(openid.as_bytes());
-            })),
-            None => user_hash_in_clear(appid, openid),
-        }
+            }))
+        });
+        [keyed.unwrap_or(in_clear), in_clear]
     }
 }
 
 /// The hash of a user that was written without a key.
-pub(super) fn user_hash_in_clear(appid: &str, openid: &str) -> u64 {
+fn user_hash_in_clear(appid: &str, openid: &str) -> u64 {
     let hash = Sha256::new().chain_update(appid).chain_update([0]).chain_update(openid);
     first(hash.finalize().into())
 }

@@ -172,10 +172,15 @@ impl Store {
         &self,
         apply: impl FnMut(&Batch<'_>) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.write_sized(0, apply).await
+        // Pingora's timer is cheap and need not be exact here.
+        match fast_timeout(limits::STORE_WAIT, self.write_sized(0, apply)).await {
+            Ok(answered) => answered,
+            Err(_elapsed) => Err(StoreError::Slow),
+        }
     }
 
-    /// The same for a write that holds `bytes` of message while it waits.
+    /// The same for a write that holds `bytes` of message while it waits. However long that takes: what is on disk in the end
+    /// is known to who wrote it.
     async fn write_sized<T: Send + 'static>(
         &self,
         bytes: usize,
@@ -183,11 +188,7 @@ impl Store {
     ) -> Result<T, StoreError> {
         let (waiter, answer) = oneshot::channel();
         self.0.queue.put(bytes, Box::new(Waiting::new(apply, waiter)))?;
-        // Pingora's timer: there is one for each message that is written, and it need not be exact.
-        match fast_timeout(limits::STORE_WAIT, answer).await {
-            Ok(answered) => answered.unwrap_or(Err(StoreError::Closed)),
-            Err(_elapsed) => Err(StoreError::Slow),
-        }
+        answer.await.unwrap_or(Err(StoreError::Closed))
     }
 
     /// Has the next start look over the whole database, and save what can be read: something was found damaged.

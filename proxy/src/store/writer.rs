@@ -175,7 +175,12 @@ impl Writer {
                 None => {
                     transaction.commit()?;
                     self.last_id = last_id;
-                    return if erased { self.forget(limits::STORE_LOCKED) } else { Ok(()) };
+                    if erased {
+                        // What is written is written; if the log cannot be emptied now, it is later.
+                        let emptied = self.forget(limits::STORE_LOCKED);
+                        self.note(&emptied);
+                    }
+                    return Ok(());
                 }
                 Some((at, error)) if is_its_own(&error) && !transaction.is_autocommit() => {
                     transaction.rollback()?;

@@ -106,8 +106,11 @@ impl Queue {
             self.withdraw(announced);
         }
         let Pending { id, user, due, .. } = pending;
-        if self.entries.get(id).is_some() {
-            return;
+        match self.entries.get(id) {
+            // Read from the store while its write was being told; who wrote it has it in hand.
+            Some(entry) if leased && entry.lease == Lease::None => drop(self.remove(id)),
+            Some(_) => return,
+            None => {}
         }
         let lease = if leased { Lease::FirstCall } else { Lease::None };
         let entry = Entry::new(&pending, lease, self.successes);
@@ -148,7 +151,8 @@ impl Queue {
     /// The entry that an open circuit is probed with: the oldest, however long it would have to wait otherwise; after 8
     /// failures in a row the next oldest, so that no poisoned message keeps the circuit open.
     pub fn take_probe(&mut self, now: u64) -> Option<Attempt> {
-        if self.in_flight >= self.terms.concurrency {
+        // One more than may run otherwise: those may all hang.
+        if self.in_flight > self.terms.concurrency {
             return None;
         }
         self.hasten(now);
@@ -223,6 +227,13 @@ impl Queue {
         self.order.remove(entry.user, id);
         self.offer(entry.user);
         Some(entry.pending(id))
+    }
+
+    /// The same for an entry whose call number `attempt` still runs. None if it is not in flight, or with another call.
+    pub fn remove_in_flight(&mut self, id: u64, attempt: u32) -> Option<Pending> {
+        let entry = self.entries.get(id)?;
+        let same = entry.lease != Lease::None && entry.attempts == attempt;
+        if same { self.remove(id) } else { None }
     }
 
     /// The app is back: everything is due, and trust in it begins anew.

@@ -52,7 +52,7 @@ pub(super) fn make_entry(
     let Ok(content) = sealed.open::<Content>(keys, appid) else { return Ok(false) };
     // As when it arrived: who is not known has an order of its own.
     let named = Some(&content.subject).filter(|subject| !subject.is_empty());
-    let user = keys.user_hash(appid, named.unwrap_or(&content.ce_id)).cast_signed();
+    let user = keys.user_hashes(appid, named.unwrap_or(&content.ce_id))[0].cast_signed();
     let (id, now_ms) = (sealed.id, now_ms());
     // The ids of a process begin with the milliseconds at its start, times 1024.
     let received_s = (id >> limits::SPOOL_ID_BITS).clamp(0, now_ms) / 1_000;

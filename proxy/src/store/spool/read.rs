@@ -101,13 +101,14 @@ impl Store {
         Ok(sealed.into_iter().find(|why| *why != Unreadable::Damaged))
     }
 
-    /// Whether an account has entries with a higher id than `id` that are no dead letters. Looks at all that are higher.
-    ///
-    /// # Errors
-    /// When the file cannot be read.
-    pub fn spooled_since(&self, id: u64, appid: &str) -> Result<bool, StoreError> {
+    /// Whether an account has entries with a higher id than `id` that are no dead letters. Looks at all that are higher. It
+    /// is taken to have some when the file cannot be read, or somebody reads it: callbacks ask, and do not wait.
+    pub fn spooled_since(&self, id: u64, appid: &str) -> bool {
         let sql = "SELECT 1 FROM entry WHERE id > ?1 AND appid = ?2 AND +state < 2 LIMIT 1";
-        self.read(|database| database.prepare_cached(sql)?.exists((row_id(id), appid)))
+        let Ok(reader) = self.0.reader.try_lock() else { return true };
+        let found =
+            reader.prepare_cached(sql).and_then(|mut query| query.exists((row_id(id), appid)));
+        found.unwrap_or(true)
     }
 
     /// A page of the list, in the order of ids. The contents have no body.

@@ -7,14 +7,15 @@ use super::row::{self, Entry, NewEntry, columns, row_id};
 use super::seal;
 use crate::limits;
 use crate::store::batch::Batch;
-use crate::store::key::{Keys, user_hash_in_clear};
+use crate::store::key::Keys;
 use crate::store::{Store, StoreError};
 use rusqlite::{Connection, OptionalExtension, Params};
 
 impl Store {
-    /// What stands for a user in [`Entry::user`]. With a key of the store nobody else can compute it.
-    pub fn user_hash(&self, appid: &str, openid: &str) -> u64 {
-        self.0.keys.user_hash(appid, openid)
+    /// What stands for a user in [`Entry::user`], and what stood for it before the store had a key. With a key nobody else
+    /// can compute the first.
+    pub fn user_hashes(&self, appid: &str, openid: &str) -> [u64; 2] {
+        self.0.keys.user_hashes(appid, openid)
     }
 
     /// Adds an entry, and why its first call failed if there was one. Returns its id.
@@ -44,11 +45,11 @@ impl Store {
     /// # Errors
     /// When it may still be on disk.
     pub async fn spool_taken(&self, id: u64) -> Result<(), StoreError> {
-        self.write(move |batch| delete(batch, row_id(id))).await
+        self.write_sized(0, move |batch| delete(batch, row_id(id)).map(drop)).await
     }
 
     /// Deletes an entry that was taken, if there was one, and adds the reply to it: both or nothing. Returns the
-    /// reply's id.
+    /// reply's id; none, and nothing is added, when the entry is gone already.
     ///
     /// # Errors
     /// When it may not be on disk.
@@ -58,18 +59,20 @@ impl Store {
         reply: NewEntry,
         content: Content,
         failed: Option<Failed>,
-    ) -> Result<u64, StoreError> {
+    ) -> Result<Option<u64>, StoreError> {
         let (keys, new) = (self.0.keys.clone(), New::of(reply, &content));
         let failed = failed.map(|failed| failed.encode());
         self.write_sized(new.record.len(), move |batch| {
-            if let Some(id) = id {
-                delete(batch, row_id(id))?;
+            if let Some(id) = id
+                && !delete(batch, row_id(id))?
+            {
+                return Ok(None);
             }
             let id = new.add(batch, &keys)?;
             if let Some(failed) = &failed {
                 seal::put::<Failed>(batch, &keys, id, &new.entry.appid, failed)?;
             }
-            Ok(id.cast_unsigned())
+            Ok(Some(id.cast_unsigned()))
         })
         .await
     }
@@ -89,10 +92,10 @@ impl Store {
     ) -> Result<(), StoreError> {
         let sql = "UPDATE entry SET state = 0, attempts = ?2, failures = ?3, due = ?4
                    WHERE id = ?1 AND state < 2 RETURNING appid";
-        self.update(sql, id, (row_id(id), attempts, failures, due_ms), failed).await
+        self.update(sql, id, (row_id(id), attempts, failures, due_ms), failed).await.map(drop)
     }
 
-    /// Makes an entry a dead letter. Nothing happens when it is gone or dead already.
+    /// Makes an entry a dead letter. `false` when it is gone or dead already.
     ///
     /// # Errors
     /// When it may not be on disk.
@@ -102,7 +105,7 @@ impl Store {
         attempts: u32,
         died_s: i64,
         failed: Failed,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let sql = "UPDATE entry SET state = 2, attempts = ?2, died = ?3
                    WHERE id = ?1 AND state < 2 RETURNING appid";
         self.update(sql, id, (row_id(id), attempts, died_s), failed).await
@@ -173,8 +176,8 @@ impl Store {
         let (appid, subject) = (appid.to_owned(), subject.to_owned());
         let keys = self.0.keys.clone();
         // Some may be older than the key.
-        let users = [keys.user_hash(&appid, &subject), user_hash_in_clear(&appid, &subject)];
-        self.write(move |batch| {
+        let users = keys.user_hashes(&appid, &subject);
+        self.write_sized(0, move |batch| {
             batch.erase();
             let sql = concat!(
                 "SELECT ",
@@ -203,7 +206,7 @@ impl Store {
     /// # Errors
     /// When some may still be on disk.
     pub async fn spool_expire(&self, died_before_s: i64) -> Result<Vec<Entry>, StoreError> {
-        self.write(move |batch| {
+        self.write_sized(0, move |batch| {
             let sql = concat!(
                 "SELECT ",
                 columns!(),
@@ -211,28 +214,30 @@ impl Store {
             );
             let chunk = i64::try_from(limits::SPOOL_CHUNK).unwrap_or(i64::MAX);
             let old = row::entries(batch, sql, (died_before_s, chunk))?;
-            old.iter().try_for_each(|entry| delete(batch, row_id(entry.id)))?;
+            old.iter().try_for_each(|entry| delete(batch, row_id(entry.id)).map(drop))?;
             Ok(old)
         })
         .await
     }
 
-    /// Runs an update that returns the entry's appid, and writes down why the call failed if there is such an entry.
+    /// Runs an update that returns the entry's appid, and writes down why the call failed if there is such an entry; says
+    /// whether there is.
     async fn update(
         &self,
         sql: &'static str,
         id: u64,
         values: impl Params + Clone + Send + 'static,
         failed: Failed,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let (keys, failed) = (self.0.keys.clone(), failed.encode());
         self.write_sized(failed.len(), move |batch| {
             let mut update = batch.prepare_cached(sql)?;
             let appid = update.query_row(values.clone(), |row| row.get::<_, String>(0));
-            match appid.optional()? {
-                Some(appid) => seal::put::<Failed>(batch, &keys, row_id(id), &appid, &failed),
-                None => Ok(()),
+            let appid = appid.optional()?;
+            if let Some(appid) = &appid {
+                seal::put::<Failed>(batch, &keys, row_id(id), appid, &failed)?;
             }
+            Ok(appid.is_some())
         })
         .await
     }
@@ -246,7 +251,7 @@ impl Store {
         let mut done = Vec::with_capacity(ids.len());
         for ids in ids.chunks(limits::SPOOL_CHUNK) {
             let ids: Vec<_> = ids.iter().copied().map(row_id).collect();
-            let chunk = self.write(move |batch| {
+            let chunk = self.write_sized(0, move |batch| {
                 ids.iter()
                     .filter_map(|id| apply(batch, *id).transpose())
                     .collect::<Result<Vec<_>, _>>()
@@ -300,13 +305,11 @@ fn one(database: &Connection, sql: &str, values: impl Params) -> rusqlite::Resul
     database.prepare_cached(sql)?.query_row(values, row::entry).optional()
 }
 
-fn delete(batch: &Batch<'_>, id: i64) -> rusqlite::Result<()> {
-    for sql in [
-        "DELETE FROM entry WHERE id = ?1",
-        "DELETE FROM content WHERE id = ?1",
-        "DELETE FROM failure WHERE id = ?1",
-    ] {
+/// Deletes all rows of an entry. Says whether there was one.
+fn delete(batch: &Batch<'_>, id: i64) -> rusqlite::Result<bool> {
+    let found = batch.statement("DELETE FROM entry WHERE id = ?1")?.execute([id])? > 0;
+    for sql in ["DELETE FROM content WHERE id = ?1", "DELETE FROM failure WHERE id = ?1"] {
         batch.statement(sql)?.execute([id])?;
     }
-    Ok(())
+    Ok(found)
 }

@@ -134,11 +134,15 @@ async fn what_was_taken_is_gone_and_its_reply_is_there() {
     let reply = NewEntry { kind: EntryKind::Reply, ..new() };
     let reply =
         store.spool_taken_with_reply(Some(id), reply, content("answer"), None).await.unwrap();
+    let reply = reply.expect("the entry was there");
     assert_eq!(ids(&entries(&store)), [reply]);
     assert_eq!(body(&store, reply).as_deref(), Ok("answer"));
     assert!(store.spool_contents(&[id]).unwrap().is_empty());
     // Taken in time: there was no entry.
     let second = store.spool_taken_with_reply(None, new(), content("two"), None).await.unwrap();
+    let second = second.expect("there need be none");
+    let gone = store.spool_taken_with_reply(Some(id), new(), content("three"), None).await;
+    assert_eq!(gone.unwrap(), None, "a message that is gone takes its reply with it");
     for id in [reply, second, second] {
         store.spool_taken(id).await.unwrap();
     }
@@ -294,7 +298,7 @@ async fn a_user_is_erased_from_every_file() {
     let folder = Folder::new();
     let store = open(&folder);
     let openid = "oErasedForEver";
-    let user = store.user_hash("wx1", openid);
+    let user = store.user_hashes("wx1", openid)[0];
     let about = |appid: &str, subject: &str, user| {
         let entry = NewEntry { appid: appid.into(), user, ..new() };
         let text = format!("<FromUserName>{subject}</FromUserName>").repeat(300);
