@@ -178,8 +178,6 @@ pub const STORE_REOPEN: Duration = Duration::from_secs(1);
 pub const STORE_PAGE_BYTES: i64 = 8 * 1024;
 /// Pages in the write-ahead log that are then moved into the database.
 pub const STORE_WAL_PAGES: i64 = 1_000;
-/// Pages in the write-ahead log at which writes wait until they are moved.
-pub const STORE_WAL_PAGES_MAX: i64 = 4_000;
 /// Bytes the write-ahead log's file keeps for the next writes.
 pub const STORE_WAL_BYTES: i64 = 16 * 1024 * 1024;
 /// How long nobody writes before the store gives pages back that it no longer needs, some at a time.

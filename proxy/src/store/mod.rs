@@ -7,7 +7,6 @@
 
 mod backup;
 mod batch;
-mod checkpoint;
 mod counters;
 mod credentials;
 mod database;
@@ -32,7 +31,6 @@ pub use salvage::Salvage;
 
 use crate::limits;
 use batch::Batch;
-use checkpoint::Checkpointer;
 use key::Keys;
 use lock::{Held, Lease};
 use pingora_timeout::fast_timeout::fast_timeout;
@@ -101,19 +99,11 @@ impl Store {
         };
         let reader = database::open_reader(&path)?;
         lease.opened();
-        let checkpointer = Checkpointer::start(path.clone()).map_err(OpenError::Thread)?;
         let queue = Arc::new(Queue::default());
         let writable = Arc::new(AtomicBool::new(true));
         let (ending, ended) = sync_channel(0);
-        let writer = Writer::new(
-            path.clone(),
-            database,
-            queue.clone(),
-            checkpointer,
-            writable.clone(),
-            held,
-            ending,
-        );
+        let writer =
+            Writer::new(path.clone(), database, queue.clone(), writable.clone(), held, ending);
         std::thread::Builder::new()
             .name("store".to_owned())
             .spawn(move || writer.run())

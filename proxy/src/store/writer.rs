@@ -5,7 +5,6 @@
 //! has taken a write is trusted again.
 
 use super::batch::{self, Batch};
-use super::checkpoint::Checkpointer;
 use super::error::is_damage;
 use super::lock::Held;
 use super::queue::Queue;
@@ -66,7 +65,6 @@ pub(super) struct Writer {
     /// Whether the file was found damaged. Then no write is tried any more.
     damaged: bool,
     queue: Arc<Queue>,
-    checkpointer: Checkpointer,
     writable: Arc<AtomicBool>,
     /// How many writes the last batch had.
     last: usize,
@@ -89,7 +87,6 @@ impl Writer {
         path: PathBuf,
         database: Connection,
         queue: Arc<Queue>,
-        checkpointer: Checkpointer,
         writable: Arc<AtomicBool>,
         held: Held,
         ended: SyncSender<()>,
@@ -99,7 +96,6 @@ impl Writer {
             database: Some(database),
             damaged: false,
             queue,
-            checkpointer,
             writable,
             last: 0,
             last_id: batch::first_id(),
@@ -125,7 +121,6 @@ impl Writer {
             let tidied = if idle { self.rest() } else { Ok(()) }.and_then(|()| self.tidy());
             self.note(&tidied);
         }
-        self.checkpointer.stop();
         if let Some(database) = &self.database {
             database::empty_log(database);
         }
@@ -197,12 +192,8 @@ impl Writer {
         let mut log = database.prepare_cached("PRAGMA wal_checkpoint(NOOP)")?;
         let waiting: i64 =
             log.query_row((), |row| Ok(row.get::<_, i64>(1)? - row.get::<_, i64>(2)?))?;
-        drop(log);
-        if waiting >= limits::STORE_WAL_PAGES_MAX {
-            // The other thread does not keep up, or cannot: writes wait, and what is wrong is found out.
-            database.query_row("PRAGMA wal_checkpoint(FULL)", (), |_| Ok(()))?;
-        } else if waiting >= limits::STORE_WAL_PAGES {
-            self.checkpointer.ask();
+        if waiting >= limits::STORE_WAL_PAGES {
+            checkpoint(database)?;
         }
         Ok(())
     }

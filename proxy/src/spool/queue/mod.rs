@@ -151,8 +151,7 @@ impl Queue {
     /// The entry that an open circuit is probed with: the oldest, however long it would have to wait otherwise; after 8
     /// failures in a row the next oldest, so that no poisoned message keeps the circuit open.
     pub fn take_probe(&mut self, now: u64) -> Option<Attempt> {
-        // One more than may run otherwise: those may all hang.
-        if self.in_flight > self.terms.concurrency {
+        if self.in_flight >= self.terms.concurrency {
             return None;
         }
         self.hasten(now);
