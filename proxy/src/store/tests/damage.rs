@@ -195,8 +195,16 @@ fn copy(from: &Path, to: &Path) {
 fn twice(store: Store, dir: &Path, damage: Damage) -> (Store, Kept) {
     match read(&store) {
         Ok(kept) if kept.dead.is_empty() || store.salvaged().is_some() => return (store, kept),
-        // As who asks for a content does.
-        Ok(_) => store.suspect(),
+        // As who delivers them does.
+        Ok(kept) => {
+            let ids: Vec<_> = kept.dead.iter().map(|id| id.cast_unsigned()).collect();
+            match store.spool_contents(&ids) {
+                Ok(contents) => {
+                    assert!(contents.iter().all(|(_, content)| content.is_err()), "{damage:?}");
+                }
+                Err(error) => assert_eq!(error, StoreError::Damaged, "{damage:?}"),
+            }
+        }
         Err(error) => assert_eq!(error, StoreError::Damaged, "{damage:?}"),
     }
     drop(store);
