@@ -32,7 +32,7 @@ fn when_it_is_full_wechat_keeps_the_message_and_other_accounts_have_room() {
     };
     edge.assert_count("wxedge_callbacks_total", &[("outcome", "unavailable")], 1.0);
     let log = edge.await_log(stored + 1);
-    assert_eq!(log[stored]["reason"], "spool_full");
+    assert!(log.iter().any(|line| line["reason"] == "spool_full"), "{log:?}");
     // Half is for all, and each account has its part of the other half.
     let bytes = edge.count("wxedge_spool_bytes", &[]);
     assert!((0.7 * MIB..=0.75 * MIB).contains(&bytes), "{bytes}");
@@ -54,7 +54,7 @@ fn when_it_is_full_wechat_keeps_the_message_and_other_accounts_have_room() {
 
 #[test]
 fn what_waits_is_on_disk_and_not_in_memory() {
-    const MESSAGES: usize = 300;
+    const MESSAGES: usize = 500;
     const BYTES: usize = 200_000;
     let gate = Gate::closed();
     let app = App::start();

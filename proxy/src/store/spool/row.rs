@@ -15,7 +15,7 @@ pub struct Entry {
     pub kind: EntryKind,
     /// Where it is on its way.
     pub state: EntryState,
-    /// [`Store::user_hash`](crate::store::Store::user_hash): whose entries are delivered in order.
+    /// [`Store::user_hash`](crate::store::Store::user_hashes): whose entries are delivered in order.
     pub user: u64,
     /// When WeChat brought it, in Unix seconds.
     pub received_s: i64,
@@ -25,7 +25,7 @@ pub struct Entry {
     pub attempts: u32,
     /// Failures of its own, while others succeeded.
     pub failures: u32,
-    /// What it counts against `spool.max_bytes`: [`Content::bytes`].
+    /// What it counts against `spool.max_bytes`: [`Content::bytes`](super::Content::bytes).
     pub bytes: u64,
     /// When it became a dead letter, in Unix seconds.
     pub died_s: Option<i64>,
