@@ -231,7 +231,7 @@ async fn fill(folder: &Path, appid: &str, entries: u64) -> Result<()> {
                 if number >= entries {
                     return Ok(());
                 }
-                let user = store.user_hash(&appid, &openid(number));
+                let user = store.user_hashes(&appid, &openid(number))[0];
                 let entry = NewEntry { attempts: 0, ..entry(&appid, user)? };
                 let body = format!(
                     "<xml><ToUserName><![CDATA[gh_680bdefc8c5d]]></ToUserName>\n\
