@@ -151,7 +151,7 @@ fn the_status_has_this_shape() {
         keys(&status),
         ["accounts", "api_base", "config", "ready", "started", "store", "version"]
     );
-    assert_eq!(keys(&status["store"]), ["bytes", "bytes_max", "url", "writable"]);
+    assert_eq!(keys(&status["store"]), ["bytes", "bytes_max", "salvaged", "url", "writable"]);
     assert_eq!(status["version"], env!("CARGO_PKG_VERSION"));
     assert_eq!(status["ready"], true);
     assert!((status["started"].as_i64().unwrap() - now_s()).abs() < 60);

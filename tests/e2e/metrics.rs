@@ -36,6 +36,7 @@ const SPOOL: [(&str, &str, &[&str]); 4] = [
             "content_dropped",
             "dropped",
             "gave_up",
+            "lost",
             "maybe_sent",
             "refused",
             "retried",
