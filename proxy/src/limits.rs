@@ -30,7 +30,7 @@ pub const ACCEPT_BACKLOG: nix::sys::socket::Backlog = nix::sys::socket::Backlog:
 // --- callbacks -------------------------------------------------------------------------------------------------
 
 /// A callback is answered within this time of its first byte, or not by us: WeChat gives up after 5 s.
-pub const ANSWER_BY: Duration = Duration::from_millis(4_800);
+pub const ANSWER_BY: Duration = Duration::from_millis(4_750);
 /// The same for `minigame_*` events, which WeChat gives up on after 3 s.
 pub const ANSWER_BY_MINIGAME: Duration = Duration::from_millis(2_800);
 /// The least time between the deadline and the answer, for the spool to write the message.

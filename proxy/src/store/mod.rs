@@ -192,7 +192,19 @@ impl Store {
         query: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T, StoreError> {
         let reader = self.0.reader.lock().unwrap_or_else(PoisonError::into_inner);
-        let answer = reader.unchecked_transaction().and_then(|moment| query(&moment));
+        self.ask(reader.unchecked_transaction().and_then(|moment| query(&moment)))
+    }
+
+    /// The same for a query that takes long, by a connection of its own: nobody else's waits for it.
+    fn read_long<T>(
+        &self,
+        query: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, StoreError> {
+        let reader = database::connect_reader(&self.0.path);
+        self.ask(reader.and_then(|reader| query(&*reader.unchecked_transaction()?)))
+    }
+
+    fn ask<T>(&self, answer: rusqlite::Result<T>) -> Result<T, StoreError> {
         answer.map_err(|error| {
             if is_damage(&error) {
                 self.suspect();

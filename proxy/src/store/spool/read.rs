@@ -42,7 +42,7 @@ impl Store {
     /// # Errors
     /// When the file cannot be read.
     pub fn spooled(&self, mut each: impl FnMut(Entry)) -> Result<u64, StoreError> {
-        self.read(|database| {
+        self.read_long(|database| {
             let mut query =
                 database.prepare(concat!("SELECT ", columns!(), " FROM entry ORDER BY id"))?;
             let mut rows = query.query(())?;
@@ -102,12 +102,10 @@ impl Store {
     }
 
     /// Whether an account has entries with a higher id than `id` that are no dead letters. Looks at all that are higher. It
-    /// is taken to have some when the file cannot be read, or somebody reads it: callbacks ask, and do not wait.
+    /// is taken to have some when the file cannot be read: callbacks ask.
     pub fn spooled_since(&self, id: u64, appid: &str) -> bool {
         let sql = "SELECT 1 FROM entry WHERE id > ?1 AND appid = ?2 AND +state < 2 LIMIT 1";
-        let Ok(reader) = self.0.reader.try_lock() else { return true };
-        let found =
-            reader.prepare_cached(sql).and_then(|mut query| query.exists((row_id(id), appid)));
+        let found = self.read(|database| database.prepare_cached(sql)?.exists((row_id(id), appid)));
         found.unwrap_or(true)
     }
 
