@@ -170,7 +170,7 @@ impl Account {
         self.last_failure.store(Some(Arc::new((unix_now_s(), failure))));
         if self.reminder.is_time() {
             log::warn!(
-                "{}: {failure}; WeChat got the edge's answer in its place",
+                "{}: {failure}; what it has not taken is kept and delivered again",
                 self.config.name
             );
         }

@@ -62,6 +62,10 @@ impl AccountSpool {
         if !counts && !self.open.load(Ordering::Acquire) {
             return;
         }
+        if counts {
+            // It does not turn messages away, it is in trouble.
+            self.turned_away.store(0, Ordering::Relaxed);
+        }
         let now = self.ground.now_ms();
         let mut state = self.state();
         self.count_successes(&mut state, now);

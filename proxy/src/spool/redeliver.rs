@@ -51,8 +51,12 @@ async fn try_all(account: &Arc<Account>, all: Vec<Leased>, calls: &mut JoinSet<(
         Ok(contents) => contents,
         Err(error) => {
             log::error!("{}: the spool cannot be read: {error}", account.config.name);
-            // Each is given a pause, so that others have their turn: it may be one of these only.
-            return all.into_iter().for_each(drop);
+            tokio::time::sleep(limits::STORE_REOPEN).await;
+            // It may be one of these only. Callbacks are given pauses as after a failure, so that others have their turn.
+            let (callbacks, replies) =
+                all.into_iter().partition(|leased| leased.kind == EntryKind::Callback);
+            drop::<Vec<_>>(callbacks);
+            return account.spool.put_back(replies);
         }
     };
     for leased in all {

@@ -12,7 +12,7 @@ pub enum OpenError {
     #[error("the store {} cannot be used: {}; let the user that wxedge runs as write there, or change store.url", .0.display(), .1)]
     Unusable(PathBuf, io::Error),
     /// Another process has it.
-    #[error("the store {} is in use by another wxedge{}; stop that one first, or give this one a store.url of its own", .dir.display(), of(*.pid))]
+    #[error("the store {} is in use by another wxedge{}; stop that one first, take over from it with --upgrade, or give this one a store.url of its own", .dir.display(), of(*.pid))]
     InUse {
         /// The store's folder.
         dir: PathBuf,

@@ -39,7 +39,7 @@ fn a_second_owner_is_refused() {
     assert_eq!(
         refused(&dir).to_string(),
         format!(
-            "the store {} is in use by another wxedge (pid {pid}); stop that one first, or give this one a store.url of its own",
+            "the store {} is in use by another wxedge (pid {pid}); stop that one first, take over from it with --upgrade, or give this one a store.url of its own",
             dir.display()
         )
     );
