@@ -51,11 +51,11 @@ pub struct Spool {
     pub retry_max: Duration,
     /// `give_up_after_s`: age at which an entry becomes a dead letter, 1 s to 30 days. Default 24 h.
     pub give_up_after: Duration,
-    /// `max_bytes`: size of the store, 1 MiB to 1 TiB. Default 1 GiB.
+    /// `max_bytes`: what waits and what is dead, 1 MiB to 1 TiB. Default 1 GiB.
     pub max_bytes: u64,
     /// `retention_days`: how long dead letters are kept, 1 to 365 days. Default 7.
     pub retention: Duration,
-    /// `concurrency`: redeliveries at once, 1 to 4 096. Default 32.
+    /// `concurrency`: redeliveries of one account at once, 1 to 4 096. Default 32.
     pub concurrency: usize,
 }
 

@@ -40,7 +40,6 @@ impl AccountSpool {
     pub fn app_succeeded(&self) {
         self.successes.fetch_add(1, Ordering::Relaxed);
         if self.open.load(Ordering::Acquire) {
-            self.turned_away.store(0, Ordering::Relaxed);
             self.probe_ended(true);
         }
     }
@@ -49,6 +48,7 @@ impl AccountSpool {
     pub fn app_succeeded_late(&self, failed_at: Option<Instant>) {
         let Some(at) = failed_at else { return self.app_succeeded() };
         let at = at.saturating_duration_since(self.ground.started).as_millis() as u64;
+        self.turned_away.store(0, Ordering::Relaxed);
         self.state().breaker.took_back(at);
         if self.open.load(Ordering::Acquire) {
             self.probe_ended(true);
@@ -89,6 +89,9 @@ impl AccountSpool {
 
     /// A probe of the open circuit has ended, or a call that says as much.
     fn probe_ended(&self, success: bool) {
+        if success {
+            self.turned_away.store(0, Ordering::Relaxed);
+        }
         let mut state = self.state();
         let before = state.breaker.state();
         state.breaker.probe_ended(success);

@@ -113,18 +113,9 @@ impl AccountSpool {
         let reason = failed.reason.clone();
         let entry = self.entry(kept, kind, EntryState::Dead, 1);
         let content = kept.content.clone();
-        let written = match of {
-            None => {
-                let spooled = self.timed(self.ground.store.spool(entry, content, Some(failed)));
-                spooled.await.map(Some)
-            }
-            Some(of) => {
-                let (of, failed) = (Some(of.id), Some(failed));
-                let store = &self.ground.store;
-                self.timed(store.spool_taken_with_reply(of, entry, content, failed)).await
-            }
-        };
-        match written {
+        let (of, failed) = (of.map(|of| of.id), Some(failed));
+        let write = self.ground.store.spool_taken_with_reply(of, entry, content, failed);
+        match self.timed(write).await {
             Ok(Some(id)) => {
                 self.count_dead(id);
                 self.tell("dead", id, &reason);

@@ -88,8 +88,7 @@ impl AccountSpool {
             }
         };
         let callbacks_at = if before == Circuit::Closed {
-            let free = limits::SPOOL_CHUNK;
-            while leased.len() < free
+            while leased.len() < limits::SPOOL_CHUNK
                 && let Some(attempt) = state.callbacks.take(now)
             {
                 leased.push(lease(EntryKind::Callback, false)(attempt));
@@ -100,7 +99,9 @@ impl AccountSpool {
                 match state.callbacks.take_probe(now) {
                     Some(attempt) => leased.push(lease(EntryKind::Callback, true)(attempt)),
                     // All are leased: their first calls are the probes.
-                    None => state.breaker.probe_ended(false).map_or((), drop),
+                    None => {
+                        state.breaker.probe_ended(false);
+                    }
                 }
             }
             Some(now + millis(limits::CIRCUIT_PROBE))

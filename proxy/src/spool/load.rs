@@ -48,9 +48,7 @@ impl Ground {
     /// Whether messages of an account may wait in another process.
     pub(super) fn others_wait(&self, appid: &str) -> bool {
         let others = &self.others;
-        // A store that cannot be read is no reason to lose the order.
-        !others.are_gone()
-            && (others.waiting.contains(appid) || self.store.spooled_since(others.last_id, appid))
+        others.waiting.contains(appid) || self.store.spooled_since(others.last_id, appid)
     }
 }
 
@@ -58,8 +56,8 @@ impl Ground {
 struct Left {
     callbacks: Restore,
     replies: Restore,
-    /// Replies that were on their way.
-    sending: Vec<u64>,
+    /// Replies that were on their way, by id, and what each counts.
+    sending: Vec<(u64, u64)>,
     dead: u64,
     dead_bytes: u64,
     /// Dead letters that this process has counted.
@@ -93,7 +91,10 @@ impl AccountSpool {
             }
             added += queue.bytes() - own;
         }
-        unsure.extend(left.sending);
+        for (id, bytes) in left.sending {
+            unsure.push(id);
+            added += bytes;
+        }
         self.waiting.fetch_add(state.callbacks.len() - known, Ordering::AcqRel);
         drop(state);
         self.ground.quota.restore(&self.appid, added + left.dead_bytes);
@@ -159,7 +160,7 @@ impl Spool {
             let Some((_, left)) = &mut last else { return };
             match (entry.state, entry.kind) {
                 (EntryState::Dead, _) => left.dead(&entry),
-                (EntryState::Sending, _) => left.sending.push(entry.id),
+                (EntryState::Sending, _) => left.sending.push((entry.id, entry.bytes)),
                 (EntryState::Pending, EntryKind::Callback) => {
                     left.callbacks.push(self.ground.pending(now, &entry));
                 }
@@ -177,7 +178,7 @@ impl Spool {
         for (appid, mut left) in accounts {
             let spool = self.of(&appid);
             // Those that this process sends itself are in good hands.
-            left.sending.retain(|id| !spool.has_reply(*id));
+            left.sending.retain(|(id, _)| !spool.has_reply(*id));
             spool.restore(left);
         }
         self.ground.others.gone.store(true, Ordering::Release);
