@@ -505,3 +505,26 @@ impl Queue {
         self.entries.heap_bytes() + self.order.heap_bytes() + self.agenda.heap_bytes()
     }
 }
+
+#[test]
+fn who_wrote_an_entry_has_it_in_hand_also_when_the_store_was_read_in_between() {
+    let mut queue = with(&[(10, 1)]);
+    let written = queue.get(10).unwrap();
+    queue.add(written, true, None);
+    assert_eq!(queue.take(0), None, "its first call runs");
+    assert_eq!(queue.len(), 1);
+    queue.delivered(10);
+    assert!(queue.is_empty());
+}
+
+#[test]
+fn what_was_replayed_meanwhile_is_not_buried_with_its_last_call() {
+    let mut queue = with(&[(10, 1)]);
+    let attempt = queue.take(0).unwrap();
+    let replayed = queue.remove(10).unwrap();
+    queue.add(replayed, false, None);
+    assert_eq!(queue.remove_in_flight(10, attempt.attempt), None);
+    let again = queue.take(0).unwrap();
+    assert_eq!(queue.remove_in_flight(10, attempt.attempt), None, "another call");
+    assert_eq!(queue.remove_in_flight(10, again.attempt).map(|gone| gone.id), Some(10));
+}
