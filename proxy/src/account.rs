@@ -72,6 +72,8 @@ pub struct Account {
     pub metrics: Arc<AccountMetrics>,
     /// The slowest answer since the last summary, in microseconds.
     pub slowest_us: Arc<AtomicU64>,
+    /// Callbacks since the last summary that the app failed, in the order of [`Failure::REASONS`].
+    pub fallen: Arc<[AtomicU64; Failure::REASONS.len()]>,
 }
 
 /// What all accounts stand on.
@@ -142,6 +144,7 @@ impl Account {
                 reminder: Arc::default(),
                 metrics: Arc::new(shared.metrics.account(&config.name)),
                 slowest_us: Arc::new(AtomicU64::new(0)),
+                fallen: Arc::default(),
                 config,
             };
         };
@@ -160,6 +163,7 @@ impl Account {
             reminder: before.reminder.clone(),
             metrics: before.metrics.clone(),
             slowest_us: before.slowest_us.clone(),
+            fallen: before.fallen.clone(),
             config,
         }
     }

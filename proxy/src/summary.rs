@@ -3,6 +3,7 @@
 use crate::account::Account;
 use crate::events::Events;
 use crate::outcome::Outcome;
+use crate::upstream::Failure;
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -50,9 +51,20 @@ impl Summaries {
         if by_outcome.is_empty() {
             return None;
         }
-        Some(
-            json!({"outcomes": by_outcome, "kinds": by_kind, "slowest_ms": slowest_us as f64 / 1_000.0}),
-        )
+        // Looked at after the outcomes: a failure is counted before its outcome is.
+        let mut by_failure = Map::new();
+        for (reason, fallen) in Failure::REASONS.iter().zip(account.fallen.iter()) {
+            match fallen.swap(0, Ordering::Relaxed) {
+                0 => {}
+                new => add(&mut by_failure, reason, new),
+            }
+        }
+        Some(json!({
+            "outcomes": by_outcome,
+            "kinds": by_kind,
+            "failures": by_failure,
+            "slowest_ms": slowest_us as f64 / 1_000.0,
+        }))
     }
 }
 

@@ -11,7 +11,11 @@ use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
+pub mod alert;
 pub mod config;
+pub mod edge;
+pub mod markfail;
+pub mod observation;
 
 /// How long a stop waits for requests that are being answered.
 const GRACE: Duration = Duration::from_secs(5);

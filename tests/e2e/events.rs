@@ -156,16 +156,19 @@ fn failures_are_ten_a_second_at_most_and_summaries_still_tell_them_all() {
         assert_eq!(edge.wechat().deliver(&Message::text("hi")).status(), 200);
     }
     let seconds = begun.elapsed().as_secs() + 2;
-    let (mut told, mut counted) = (0, 0);
+    let (mut told, mut counted, mut reasons) = (0, 0, 0);
     while counted < FAILED {
         let event = stream.next(Instant::now() + PATIENCE).unwrap();
         match event.name.as_str() {
             "failure" => told += 1,
-            "summary" => counted += event.data["outcomes"]["fallback_error"].as_u64().unwrap(),
+            "summary" => {
+                counted += event.data["outcomes"]["fallback_error"].as_u64().unwrap();
+                reasons += event.data["failures"]["status"].as_u64().unwrap();
+            }
             _ => {}
         }
     }
-    assert_eq!(counted, FAILED);
+    assert_eq!((counted, reasons), (FAILED, FAILED));
     assert!((10..=10 * seconds).contains(&told), "{told} in {seconds} s");
 }
 

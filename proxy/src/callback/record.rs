@@ -8,6 +8,7 @@ use crate::edge::Edge;
 use crate::events::Failed;
 use crate::lines::Line;
 use crate::outcome::Outcome;
+use crate::upstream::Failure;
 use bytes::Bytes;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -113,6 +114,15 @@ impl Record {
         self.answered = Some(Instant::now());
     }
 
+    /// Counts a failure of the app, if that is what it was, for the summary of this second.
+    fn count_fallen(&self) {
+        let reason = if self.notes.invalid { Failure::Invalid.reason() } else { self.notes.reason };
+        let place = Failure::REASONS.iter().position(|known| *known == reason);
+        if let Some(place) = place {
+            self.account.fallen[place].fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
     /// It is over.
     pub fn finish(mut self, outcome: Outcome, bytes_out: usize) {
         self.record(outcome, bytes_out);
@@ -122,12 +132,16 @@ impl Record {
         self.finished = true;
         let took = self.arrival.first_byte.elapsed();
         let metrics = &self.account.metrics;
-        // The count last: who sees it finds the rest.
+        let failed = outcome.is_failure() || self.notes.invalid;
+        if failed {
+            self.count_fallen();
+        }
         metrics.duration.observe(took.as_secs_f64());
+        // The count last: who sees it finds the rest.
         metrics.callbacks(self.kind, outcome).inc();
         let us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         self.account.slowest_us.fetch_max(us, Ordering::Relaxed);
-        if outcome.is_failure() || self.notes.invalid {
+        if failed {
             self.edge.events.failure(&Failed {
                 account: &self.account.config.name,
                 outcome: outcome.label(),

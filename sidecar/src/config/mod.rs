@@ -1,20 +1,111 @@
 //! The sidecar's configuration: a small TOML file, overridden by `WXEDGE_SIDECAR__…` in the environment.
 //!
-//! Every key of the product is known from the start, so that a file for a later version is checked today; only `listen`
-//! and `key` have an effect so far. Messages name keys, never values: any of them may be a secret in the wrong place.
+//! Messages name keys, never values: any of them may be a secret in the wrong place.
+
+mod secret;
+mod values;
+
+pub use secret::Secret;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use toml::{Table, Value};
+use url::Url;
+use values::Values;
 
 /// A configuration a start would accept.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Config {
     /// `listen`: where the sidecar's own pages are served.
     pub listen: SocketAddr,
+    /// `key`: what `Authorization: Bearer` must carry, if anything.
+    pub key: Option<Secret>,
+    /// `language` of messages and pages.
+    pub language: Language,
+    /// `data`: the folder of what is remembered over a restart.
+    pub data: PathBuf,
+    /// The edge that is watched.
+    pub edge: Edge,
+    /// How the edge is looked at from outside.
+    pub probe: Probe,
+    /// Who is told.
+    pub notify: Notify,
+    /// When WeChat is believed to have stopped pushing.
+    pub markfail: MarkFail,
+}
+
+/// `[edge]`.
+#[derive(Debug, Clone)]
+pub struct Edge {
+    /// Its admin listener.
+    pub admin: Url,
+    /// Its API listener.
+    pub api: Url,
+    /// Its `listen.admin_key`, when it has one.
+    pub key: Option<Secret>,
+}
+
+/// `[probe]`.
+#[derive(Debug, Clone)]
+pub struct Probe {
+    /// Resolvers besides the system's own.
+    pub dns_resolvers: Vec<SocketAddr>,
+    /// From one look to the next.
+    pub interval: Duration,
+    /// By account, the URL that WeChat was told.
+    pub public_url: BTreeMap<String, Url>,
+}
+
+/// `[notify]`. The addresses of robots are secrets: they work for whoever knows them.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "each is the key of its name")]
+pub struct Notify {
+    pub alertmanager: Option<Url>,
+    pub wecom: Option<Secret>,
+    pub dingtalk: Option<Secret>,
+    pub dingtalk_secret: Option<Secret>,
+    pub feishu: Option<Secret>,
+    pub feishu_secret: Option<Secret>,
+    pub webhook: Option<Secret>,
+    /// A firing alert is said again after this long.
+    pub repeat_interval: Duration,
+}
+
+/// `[markfail]`.
+#[derive(Debug, Clone)]
+pub struct MarkFail {
+    /// Failures in `window` at which WeChat alarms.
+    pub visible_failures: u32,
+    /// The window those are counted in.
+    pub window: Duration,
+    /// The shortest silence that can count as a block.
+    pub silence: Duration,
+}
+
+impl Notify {
+    /// The addresses that may have come from a file.
+    fn robots(&self) -> impl Iterator<Item = (&'static str, &Secret)> {
+        let robots = [
+            ("notify.wecom", &self.wecom),
+            ("notify.dingtalk", &self.dingtalk),
+            ("notify.feishu", &self.feishu),
+            ("notify.webhook", &self.webhook),
+        ];
+        robots.into_iter().filter_map(|(key, address)| Some((key, address.as_ref()?)))
+    }
+}
+
+/// Of messages and pages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Language {
+    /// `zh`.
+    Chinese,
+    /// `en`.
+    English,
 }
 
 /// All mistakes of a configuration, one a line, each with its key.
@@ -68,10 +159,10 @@ const KEYS: &[(&str, Kind)] = &[
     ("markfail.silence_s", Kind::Number),
 ];
 
-const DEFAULT_LISTEN: SocketAddr =
-    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8090);
-
 const ENVIRONMENT: &str = "WXEDGE_SIDECAR__";
+
+/// Of DNSPod (Tencent, 182.254.116.116 is the one that WeChat's guide tells to ask) and of the public.
+const DNS_RESOLVERS: [&str; 2] = ["182.254.116.116:53", "119.29.29.29:53"];
 
 impl Config {
     /// Reads and checks the file at `path` with `environment` over it.
@@ -101,18 +192,54 @@ impl Config {
                 issues.push(format!("{path}: is set twice, also as {file}; keep one"));
             }
         }
-        let listen = match values.get("listen").and_then(Value::as_str).map(str::parse) {
-            Some(Ok(address)) => address,
-            // A wrong one is in the issues already.
-            Some(Err(_)) | None => DEFAULT_LISTEN,
+        if !issues.is_empty() {
+            return Err(Issues(issues));
+        }
+        let mut values = Values::new(values);
+        let config = Config {
+            listen: values.or("listen", "127.0.0.1:8090"),
+            key: values.secret("key"),
+            language: match values.text("language").as_deref() {
+                Some("en") => Language::English,
+                _ => Language::Chinese,
+            },
+            data: values.or("data", "data/sidecar"),
+            edge: Edge {
+                admin: values.or("edge.admin", "http://127.0.0.1:8082"),
+                api: values.or("edge.api", "http://127.0.0.1:8081"),
+                key: values.secret("edge.key"),
+            },
+            probe: Probe {
+                dns_resolvers: values.list("probe.dns_resolvers", &DNS_RESOLVERS),
+                interval: values.seconds("probe.interval_s", 30),
+                public_url: values.table("probe.public_url."),
+            },
+            notify: Notify {
+                alertmanager: values.optional("notify.alertmanager"),
+                wecom: values.secret("notify.wecom"),
+                dingtalk: values.secret("notify.dingtalk"),
+                dingtalk_secret: values.secret("notify.dingtalk_secret"),
+                feishu: values.secret("notify.feishu"),
+                feishu_secret: values.secret("notify.feishu_secret"),
+                webhook: values.secret("notify.webhook"),
+                repeat_interval: values.seconds("notify.repeat_interval_s", 14_400),
+            },
+            markfail: MarkFail {
+                visible_failures: values.number("markfail.visible_failures", 30),
+                window: values.seconds("markfail.window_s", 300),
+                silence: values.seconds("markfail.silence_s", 20),
+            },
         };
-        if !listen.ip().is_loopback()
-            && !values.contains_key("key")
-            && !values.contains_key("key_file")
-        {
+        for (key, address) in config.notify.robots() {
+            if !is_url(address.expose()) {
+                values.issue(key, "must be an address that begins with http:// or https://");
+            }
+        }
+        let mut issues = values.issues();
+        if !config.listen.ip().is_loopback() && config.key.is_none() {
             issues.push("key: is required when listen is not a loopback address".to_owned());
         }
-        if issues.is_empty() { Ok(Config { listen }) } else { Err(Issues(issues)) }
+        if issues.is_empty() { Ok(config) } else { Err(Issues(issues)) }
     }
 }
 
@@ -191,9 +318,7 @@ fn is_address(text: &str) -> bool {
 }
 
 fn is_url(text: &str) -> bool {
-    text.strip_prefix("http://")
-        .or_else(|| text.strip_prefix("https://"))
-        .is_some_and(|host| !host.is_empty())
+    text.parse::<Url>().is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
 }
 
 #[cfg(test)]
@@ -208,8 +333,8 @@ mod tests {
 
     #[test]
     fn the_shipped_file_is_valid_and_shows_every_key() {
-        let shipped = include_str!("../../conf/sidecar.toml");
-        assert_eq!(parse(shipped, &[]).unwrap().listen, DEFAULT_LISTEN);
+        let shipped = include_str!("../../../conf/sidecar.toml");
+        assert_eq!(parse(shipped, &[]).unwrap().listen, "127.0.0.1:8090".parse().unwrap());
         for (key, _) in KEYS {
             let name = key.trim_end_matches(".*").rsplit('.').next().unwrap();
             assert!(shipped.contains(name), "{key} is missing");
@@ -218,7 +343,7 @@ mod tests {
 
     #[test]
     fn an_empty_file_listens_on_loopback() {
-        assert_eq!(parse("", &[]).unwrap().listen, DEFAULT_LISTEN);
+        assert_eq!(parse("", &[]).unwrap().listen, "127.0.0.1:8090".parse().unwrap());
     }
 
     #[test]
@@ -238,7 +363,8 @@ mod tests {
         let issues = parse(open, &[]).unwrap_err().0;
         assert_eq!(issues, ["key: is required when listen is not a loopback address"]);
         assert!(parse(&format!("{open}key = \"k\""), &[]).is_ok());
-        assert!(parse(&format!("{open}key_file = \"k\""), &[]).is_ok());
+        let file = format!("{}/Cargo.toml", env!("CARGO_MANIFEST_DIR"));
+        assert!(parse(&format!("{open}key_file = {file:?}"), &[]).is_ok());
         assert!(parse(open, &[("WXEDGE_SIDECAR__KEY", "k")]).is_ok());
     }
 

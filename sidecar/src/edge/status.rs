@@ -1,0 +1,123 @@
+//! What `GET /v1/status` of the edge says. Fields that this version does not know are skipped.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The edge at one moment.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+#[expect(missing_docs, reason = "each is the field of its name in the edge's documentation")]
+pub struct Status {
+    pub version: String,
+    /// Unix seconds.
+    pub started: i64,
+    pub ready: bool,
+    pub store: Store,
+    pub config: Loaded,
+    pub api_base: Vec<ApiBase>,
+    pub accounts: Vec<Account>,
+    /// The rest, for whoever shows all of it.
+    #[serde(flatten)]
+    pub more: BTreeMap<String, serde_json::Value>,
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+#[expect(missing_docs, reason = "each is the field of its name in the edge's documentation")]
+pub struct Store {
+    pub writable: bool,
+    pub bytes: u64,
+    pub bytes_max: u64,
+    #[serde(flatten)]
+    pub more: BTreeMap<String, serde_json::Value>,
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+#[expect(missing_docs, reason = "each is the field of its name in the edge's documentation")]
+pub struct Loaded {
+    /// Unix seconds.
+    pub loaded: i64,
+    pub error: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+#[expect(missing_docs, reason = "each is the field of its name in the edge's documentation")]
+pub struct ApiBase {
+    pub base: String,
+    pub up: bool,
+    pub since: Option<i64>,
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+#[expect(missing_docs, reason = "each is the field of its name in the edge's documentation")]
+pub struct Account {
+    pub account: String,
+    pub appid: String,
+    pub nickname: String,
+    pub mode: String,
+    pub path: String,
+    /// Unix seconds.
+    pub last_callback: Option<i64>,
+    pub upstream: Upstream,
+    pub spool: Spool,
+    pub source_ip: SourceIp,
+    pub credentials: Vec<Credential>,
+    pub budgets: Vec<Budget>,
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+#[expect(missing_docs, reason = "each is the field of its name in the edge's documentation")]
+pub struct Upstream {
+    /// A name, an address, or `builtin:echo`.
+    pub host: String,
+    /// `closed`, `open`, `probing`.
+    pub circuit: String,
+    pub in_flight: u64,
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+#[expect(missing_docs, reason = "each is the field of its name in the edge's documentation")]
+pub struct Spool {
+    pub pending: u64,
+    pub dead: u64,
+    pub oldest_s: u64,
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+#[expect(missing_docs, reason = "each is the field of its name in the edge's documentation")]
+pub struct SourceIp {
+    pub policy: String,
+    pub listed: u64,
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+#[expect(missing_docs, reason = "each is the field of its name in the edge's documentation")]
+pub struct Credential {
+    /// `access_token`, `jsapi`, `wx_card`.
+    pub credential: String,
+    /// `ok`, `none`, `failing`.
+    pub state: String,
+    /// Unix seconds.
+    pub expires: Option<i64>,
+    pub errcode: Option<i64>,
+    /// What to do about it.
+    pub action: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+#[expect(missing_docs, reason = "each is the field of its name in the edge's documentation")]
+pub struct Budget {
+    pub api: String,
+    pub client: String,
+    pub used: u64,
+    /// `None` while nobody knows it.
+    pub limit: Option<u64>,
+}
