@@ -14,6 +14,8 @@ use tokio::signal::unix::{SignalKind, signal};
 pub mod alert;
 pub mod config;
 pub mod edge;
+pub mod http;
+pub mod limits;
 pub mod markfail;
 pub mod observation;
 
