@@ -1,8 +1,8 @@
-//! The host's own limits, those that WeChat's guide tells to check when callbacks time out: the queue of connections that wait to
-//! be accepted, file descriptors, load, and the disk.
+//! The host's own limits, those that WeChat's guide tells to check when callbacks time out: the queue of connections that
+//! wait to be accepted, file descriptors, load, and the disk.
 //!
-//! What is read is of the sidecar's own host; in a container the accept queue is the one of its network namespace, which in a pod is
-//! the edge's as well. What cannot be read is left out.
+//! What is read is of the sidecar's own host; in a container the accept queue is the one of its network namespace, which in
+//! a pod is the edge's as well. What cannot be read is left out.
 
 use nix::sys::statvfs::statvfs;
 use serde::Serialize;
@@ -94,7 +94,8 @@ struct Counters {
 
 impl Host {
     /// Reads it now; this blocks for as long as the disk takes. `data` is the folder whose disk is looked at, `edge` are
-    /// the edge's `process_open_fds` and `process_max_fds`. The growth is that between the readings made with the same `growth`.
+    /// the edge's `process_open_fds` and `process_max_fds`. The growth is that between readings with the same
+    /// `growth`.
     pub fn read(data: &Path, edge: Option<Files>, growth: &Growth) -> Host {
         let text = |path: &str| fs::read_to_string(path).ok();
         let most = text("/proc/sys/net/core/somaxconn").and_then(|text| text.trim().parse().ok());

@@ -72,8 +72,8 @@ export function reason(error) {
   return error instanceof Refused ? error.message : t('no_answer');
 }
 
-// Reads the event stream until it ends: `opened()` once, `told(name, data)` for each event. `EventSource` would be simpler, but
-// sends no key.
+// Reads the event stream until it ends: `opened()` once, `told(name, data)` for each event. `EventSource` would be
+// simpler, but sends no key.
 export async function listen(opened, told) {
   const stop = new AbortController();
   let watchdog = setTimeout(() => stop.abort(), SILENCE_MS);

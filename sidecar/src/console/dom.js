@@ -28,8 +28,8 @@ function fill(element, classes, attributes, children) {
   return element;
 }
 
-// Makes `old` look like `fresh`, an element of the same tag. Children with a `data-key` are followed by it when they move; an
-// element with `data-own` belongs to whoever made it.
+// Makes `old` look like `fresh`, an element of the same tag. Children with a `data-key` are followed by it when they
+// move; an element with `data-own` belongs to whoever made it.
 export function morph(old, fresh) {
   if (old.hasAttribute('data-own')) return;
   attributes(old, fresh);

@@ -1,7 +1,7 @@
 //! The console: a page for operators. Its files are in the binary; it needs no other program, no build and no internet.
 //!
-//! It asks `GET /v1/console` every few seconds, follows `GET /v1/tail`, and goes by text alone: what comes from users, apps and
-//! WeChat never becomes markup. It keeps to a policy without inline scripts or styles.
+//! It asks `GET /v1/console` every few seconds, follows `GET /v1/tail`, and goes by text alone: what comes from users, apps
+//! and WeChat never becomes markup. It keeps to a policy without inline scripts or styles.
 
 use sha2::{Digest, Sha256};
 

@@ -1,5 +1,5 @@
-// What waits and what is dead. Entries are about people, so they are fetched only when somebody asks for them, and through the edge's
-// own door.
+// What waits and what is dead. Entries are about people, so they are fetched only when somebody asks for them, and through
+// the edge's own door.
 
 import { callEdge, reason } from './api.js';
 import { confirm } from './ask.js';

@@ -104,7 +104,7 @@ function joined(...parts) {
   return parts.filter((part) => part !== null && part !== undefined && part !== '' && part !== false).join(' · ');
 }
 
-// A line for each kind of event, in the edge's own names: those are what can be looked up in its documentation and metrics.
+// A line for each kind of event, in the edge's own names: those are what its documentation and metrics have.
 const WORDS = {
   summary(data) {
     const ended = Object.entries(data.outcomes ?? {}).filter(([, n]) => n > 0);

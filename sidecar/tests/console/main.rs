@@ -112,7 +112,7 @@ fn what_comes_from_outside_stays_text() {
         move |asked| sidecar(asked, &known, &events),
     );
     assert!(!page.says("<img") && !page.says("data-hacked"), "it became markup");
-    // The nickname in the card, its action, the alert's words and example, the probe, the configuration, and five in the tail.
+    // The nickname in the card, its action, the alert's words and example, the probe, the configuration; the rest in the tail.
     assert!(page.dom.matches(HOSTILE_TEXT).count() >= 11);
 }
 
