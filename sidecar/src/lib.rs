@@ -13,7 +13,9 @@ use tokio::signal::unix::{SignalKind, signal};
 
 pub mod alert;
 pub mod config;
+pub mod console;
 pub mod edge;
+pub mod host;
 pub mod http;
 pub mod limits;
 pub mod markfail;
