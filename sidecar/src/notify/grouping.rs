@@ -93,9 +93,8 @@ impl Grouping {
         let firing = firing.iter().filter(|alert| alert.state == State::Firing);
         let firing: BTreeMap<Key, &Alert> = firing.map(|alert| (key(alert), *alert)).collect();
         let news = self.news(now, &firing);
-        // A burst that has come to nothing ends here, too.
         let waits = news.iter().map(|entry| now + millis(wait(entry.alert.severity)));
-        self.due = waits.chain(self.due).min().filter(|_| !news.is_empty());
+        self.due = waits.chain(self.due).min();
         if self.due? > now {
             return None;
         }

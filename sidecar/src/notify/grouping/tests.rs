@@ -102,7 +102,14 @@ fn what_is_over_before_it_was_told_is_told_once() {
     grouping.changes(vec![fired(&dns)]);
     run(&mut grouping, 0, 1, &[&dns]);
     grouping.changes(vec![resolved(&dns, 1)]);
-    assert_eq!(run(&mut grouping, 1, 9000, &[]), [(5, vec![(News::Resolved, Kind::DnsFailure)])]);
+    let mut after = Grouping::new(REPEAT, grouping.memory(), 1000);
+    let once = vec![(News::Resolved, Kind::DnsFailure)];
+    assert_eq!(run(&mut grouping, 1, 9000, &[]), [(5, once.clone())]);
+    assert_eq!(
+        run(&mut after, 1, 9000, &[]),
+        [(6, once)],
+        "also when the sidecar restarts in between"
+    );
 }
 
 #[test]
