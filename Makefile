@@ -11,7 +11,7 @@ run: ## build the edge and start it with conf/quickstart.toml
 	cargo run --release --package wxedge -- run --config conf/quickstart.toml
 
 test: target/venv/ready target/node/ready ## run every test
-	@$(call need,cc:gcc cc:libc6-dev cmake:cmake nginx:nginx-light node:nodejs faketime:faketime)
+	@$(call need,cc:gcc cc:libc6-dev cmake:cmake nginx:nginx-light node:nodejs faketime:faketime prometheus-alertmanager:prometheus-alertmanager)
 	cargo test --workspace --doc
 	$(NEXTEST)
 

@@ -1,6 +1,6 @@
 //! Who is told of alerts: robots, a webhook, Alertmanager.
 //!
-//! [`grouping`] says what is told when, [`text`] in which words, a [`lane`] takes it to each receiver. The lanes run by
+//! `grouping` says what is told when, `text` in which words, a `lane` takes it to each receiver. The lanes run by
 //! themselves; nothing here waits for one.
 
 mod alertmanager;

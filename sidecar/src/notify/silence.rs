@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 /// What is not told until when.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Silence {
-    /// Its name, for [`Silences::remove`].
+    /// Its name.
     pub id: String,
     /// Of this kind only, if one is given.
     pub alert: Option<Kind>,

@@ -1,6 +1,6 @@
 //! Who is told, through real sockets.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod alertmanager;
 mod faults;
