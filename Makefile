@@ -11,7 +11,8 @@ run: ## build the edge and start it with conf/quickstart.toml
 	cargo run --release --package wxedge -- run --config conf/quickstart.toml
 
 test: target/venv/ready target/node/ready ## run every test
-	@$(call need,cc:gcc cc:libc6-dev cmake:cmake nginx:nginx-light node:nodejs faketime:faketime chromium:chromium)
+	@$(call need,cc:gcc cc:libc6-dev cmake:cmake nginx:nginx-light node:nodejs faketime:faketime chromium:chromium \
+		prometheus-alertmanager:prometheus-alertmanager)
 	cargo test --workspace --doc
 	$(NEXTEST)
 

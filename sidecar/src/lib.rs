@@ -19,6 +19,7 @@ pub mod host;
 pub mod http;
 pub mod limits;
 pub mod markfail;
+pub mod notify;
 pub mod observation;
 
 /// How long a stop waits for requests that are being answered.

@@ -23,3 +23,36 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// WeChat's time for a name.
 pub const DNS_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What changes within this time of the first change is told in one message.
+pub const GROUP_WAIT: Duration = Duration::from_secs(5);
+/// The same from a critical change on.
+pub const GROUP_WAIT_CRITICAL: Duration = Duration::from_secs(2);
+/// Alerts that one message has; how many more there were is told.
+pub const MESSAGE_ALERTS: usize = 200;
+/// Messages that wait for one robot; the oldest goes first.
+pub const MESSAGES: usize = 64;
+/// For the answer of a robot, a webhook or Alertmanager.
+pub const NOTIFY_TIMEOUT: Duration = Duration::from_secs(5);
+/// The most such an answer may have, in bytes.
+pub const NOTIFY_ANSWER_BYTES: usize = 64 << 10;
+/// Before a message is tried again; doubled each time, up to the second, less up to a half by chance.
+pub const NOTIFY_RETRY: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(300)];
+/// The least before one that came too often is tried again: the robots count by the minute.
+pub const NOTIFY_TOO_OFTEN: Duration = Duration::from_secs(60);
+/// Tries of one message.
+pub const NOTIFY_TRIES: u32 = 12;
+/// A message is given up this long after its first try.
+pub const NOTIFY_AGE: Duration = Duration::from_secs(1800);
+
+/// Firing alerts are told to Alertmanager this often.
+pub const ALERTMANAGER_RESEND: Duration = Duration::from_secs(60);
+/// It takes them for resolved this long after it was last told: when the sidecar is gone.
+pub const ALERTMANAGER_EXPIRY: Duration = Duration::from_secs(300);
+
+/// Silences at a time.
+pub const SILENCES: usize = 64;
+/// The longest silence: nobody remembers a longer one.
+pub const SILENCE_LONGEST: Duration = Duration::from_secs(30 * 86_400);
+/// The longest comment of one, in characters.
+pub const SILENCE_COMMENT: usize = 200;

@@ -54,6 +54,15 @@ pub struct Alert {
     pub example: Option<Example>,
 }
 
+/// An alert whose state has changed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Change {
+    /// As it is now.
+    pub alert: Alert,
+    /// The state it was in; none when it is new.
+    pub was: Option<State>,
+}
+
 /// One occurrence, as WeChat's alarms show one.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct Example {
