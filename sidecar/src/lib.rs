@@ -13,11 +13,13 @@ use tokio::signal::unix::{SignalKind, signal};
 
 pub mod alert;
 pub mod config;
+pub mod doctor;
 pub mod edge;
 pub mod http;
 pub mod limits;
 pub mod markfail;
 pub mod observation;
+pub mod probe;
 
 /// How long a stop waits for requests that are being answered.
 const GRACE: Duration = Duration::from_secs(5);
