@@ -27,13 +27,15 @@ pub(super) struct Report<'a, W> {
     words: Words,
     marks: Marks,
     out: &'a mut W,
+    /// What was explained once need not be explained again.
+    explained: Vec<Topic>,
     hints: usize,
     problems: usize,
 }
 
 impl<'a, W: Write> Report<'a, W> {
     pub(super) fn new(language: Language, marks: Marks, out: &'a mut W) -> Report<'a, W> {
-        Report { words: Words(language), marks, out, hints: 0, problems: 0 }
+        Report { words: Words(language), marks, out, explained: Vec::new(), hints: 0, problems: 0 }
     }
 
     /// The language of the report.
@@ -73,10 +75,18 @@ impl<'a, W: Write> Report<'a, W> {
                 Level::Hint => self.hints += 1,
                 Level::Problem => self.problems += 1,
             }
-            let (meaning, fix) = self.words.explain(topic);
-            writeln!(self.out, "      {meaning}\n      {} {fix}", self.words.to_do())?;
+            self.explain(topic)?;
         }
         self.out.flush()
+    }
+
+    fn explain(&mut self, topic: Topic) -> io::Result<()> {
+        if self.explained.contains(&topic) {
+            return writeln!(self.out, "      {}", self.words.as_above());
+        }
+        self.explained.push(topic);
+        let (meaning, fix) = self.words.explain(topic);
+        writeln!(self.out, "      {meaning}\n      {}{fix}", self.words.to_do())
     }
 
     /// The sum; true without a problem.

@@ -134,7 +134,12 @@ impl Words {
 
     /// Stands before what to do.
     pub(super) fn to_do(self) -> &'static str {
-        self.of(["处理：", "To do:"])
+        self.of(["处理：", "To do: "])
+    }
+
+    /// Instead of what was explained before.
+    pub(super) fn as_above(self) -> &'static str {
+        self.of(["原因和处理同上。", "As above."])
     }
 
     /// How long a certificate is valid.

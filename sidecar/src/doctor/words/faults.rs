@@ -33,12 +33,12 @@ pub(super) fn advice(kind: FaultKind) -> Advice {
     match kind {
         FaultKind::DnsFailure => Advice {
             meaning: [
-                "这个域名解析不到地址：记录不存在，或者 DNS 服务器拒绝或出错。微信此时报“DNS失败”。",
-                "This name leads to no address: there is no record, or the resolver refuses or fails. WeChat calls it a DNS failure.",
+                "这个域名解析不到地址：记录不存在，或者 DNS 服务器拒绝或出错。回调域名如此时，微信报“DNS失败”。",
+                "This name leads to no address: there is no record, or the resolver refuses or fails. Of a callback URL, WeChat calls it a DNS failure.",
             ],
             fix: [
-                "检查域名拼写、是否过期，以及 DNS 控制台里的 A 记录；只有一个解析服务器失败时，检查各线路的记录与 NS 是否一致。",
-                "Check the spelling, whether the domain has expired, and its A record; when only one resolver fails, check that all name servers have the same records.",
+                "自己的域名：检查拼写、是否过期，以及 DNS 控制台里的 A 记录；只有一个解析服务器失败时，检查各线路的记录与 NS 是否一致。微信的域名：检查这台机器的 DNS 设置（/etc/resolv.conf）和出口网络。",
+                "A name of your own: check the spelling, whether the domain has expired, and its A record; when only one resolver fails, whether all name servers have the same records. A name of WeChat's: check the DNS of this machine (/etc/resolv.conf) and its way out.",
             ],
         },
         FaultKind::DnsTimeout => Advice {

@@ -134,7 +134,7 @@ pub(super) fn advice(topic: Topic) -> Advice {
                 "The signature is right and the decryption fails: another EncodingAESKey, or another appid.",
             ],
             fix: [
-                "核对公众平台的 EncodingAESKey 与 wxedge 的 encoding_aes_key，以及 appid。",
+                "核对公众平台的 EncodingAESKey 与 wxedge 的 encoding_aes_keys，以及 appid。",
                 "Compare the EncodingAESKey and the appid in WeChat's console with the edge's file.",
             ],
         },
