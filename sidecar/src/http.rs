@@ -8,14 +8,19 @@ use rustls::{ClientConfig, RootCertStore};
 use std::io;
 use std::sync::Arc;
 
-/// TLS as every client here wants it: the system's authorities, or those of `SSL_CERT_FILE`.
-///
-/// # Errors
-/// Never, as long as rustls' own defaults fit its own provider.
-pub fn tls() -> io::Result<ClientConfig> {
+/// The system's certificate authorities, or those of `SSL_CERT_FILE`.
+pub fn roots() -> RootCertStore {
     let mut roots = RootCertStore::empty();
     // One that cannot be read is as good as none; without any, every certificate is refused, and that is said then.
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    roots
+}
+
+/// TLS as every client here wants it.
+///
+/// # Errors
+/// Never, as long as rustls' own defaults fit its own provider.
+pub fn tls(roots: RootCertStore) -> io::Result<ClientConfig> {
     let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(io::Error::other)?;

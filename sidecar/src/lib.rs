@@ -14,6 +14,7 @@ use tokio::signal::unix::{SignalKind, signal};
 pub mod alert;
 pub mod config;
 pub mod console;
+pub mod doctor;
 pub mod edge;
 pub mod host;
 pub mod http;
@@ -21,6 +22,7 @@ pub mod limits;
 pub mod markfail;
 pub mod notify;
 pub mod observation;
+pub mod probe;
 
 /// How long a stop waits for requests that are being answered.
 const GRACE: Duration = Duration::from_secs(5);

@@ -56,3 +56,22 @@ pub const SILENCES: usize = 64;
 pub const SILENCE_LONGEST: Duration = Duration::from_secs(30 * 86_400);
 /// The longest comment of one, in characters.
 pub const SILENCE_COMMENT: usize = 200;
+
+/// A certificate that ends in less than this is said to end.
+pub const CERTIFICATE_LEFT: Duration = Duration::from_secs(14 * 24 * 3600);
+/// The clock may be off by this much. At 300 s (`replay_window_s`) callbacks are refused.
+pub const CLOCK_SKEW: Duration = Duration::from_secs(60);
+/// From one question to WeChat how it sees the callback URL to the next: it allows about 1 440 a day.
+pub const CHECK_INTERVAL: Duration = Duration::from_secs(600);
+/// Within this time of a start every target is looked at for the first time.
+pub const FIRST_LOOK: Duration = Duration::from_secs(3);
+/// Targets that are looked at; further ones are not.
+pub const TARGETS: usize = 1000;
+/// Looks at the same time.
+pub const LOOKS: usize = 8;
+/// Addresses of one name that are connected to.
+pub const ADDRESSES: usize = 4;
+/// Bytes that are read of an answer to a probe, its body alone.
+pub const PROBE_BODY_BYTES: usize = 64 << 10;
+/// Characters of an answer, or of others' words, that are shown.
+pub const EXCERPT_CHARS: usize = 200;

@@ -1,12 +1,13 @@
 //! `wxedge-sidecar`: the command line. What it does is in the library.
 
 use std::collections::BTreeMap;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use wxedge_sidecar::config::Config;
+use wxedge_sidecar::doctor::{Marks, doctor};
 
 /// Shows operators what WeChat sees of a wxedge.
 #[derive(Parser)]
@@ -20,7 +21,7 @@ struct Cli {
 enum Command {
     /// Run the sidecar until it is told to stop
     Run(File),
-    /// Run every probe once and explain each failure (comes in a later version)
+    /// Run every probe once and explain each failure; exits with 1 when there is one
     Doctor(File),
 }
 
@@ -32,19 +33,42 @@ struct File {
 }
 
 fn main() -> ExitCode {
-    let (code, message) = match Cli::parse().command {
-        Command::Run(File { config }) => match Config::load(&config, &environment()) {
-            Err(issues) => (2, issues.to_string()),
-            Ok(config) => match wxedge_sidecar::run(&config) {
-                Ok(()) => return ExitCode::SUCCESS,
-                Err(error) => (1, error.to_string()),
-            },
-        },
-        Command::Doctor(_) => (1, "doctor comes in a later version".to_owned()),
+    let command = Cli::parse().command;
+    let (Command::Run(File { config }) | Command::Doctor(File { config })) = &command;
+    let config = match Config::load(config, &environment()) {
+        Ok(config) => config,
+        Err(issues) => return failed(2, &issues.to_string()),
     };
+    let ended = match command {
+        Command::Run(_) => wxedge_sidecar::run(&config).map(|()| true),
+        Command::Doctor(_) => examine(&config),
+    };
+    match ended {
+        Ok(true) => ExitCode::SUCCESS,
+        // The report has said why.
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => failed(1, &error.to_string()),
+    }
+}
+
+fn failed(code: u8, message: &str) -> ExitCode {
     // Nobody is left to tell when standard error is closed.
     writeln!(io::stderr(), "wxedge-sidecar: {message}").ok();
     ExitCode::from(code)
+}
+
+fn examine(config: &Config) -> io::Result<bool> {
+    let mut out = io::stdout();
+    let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let marks = match (out.is_terminal(), plain) {
+        (false, _) => Marks::Ascii,
+        (true, true) => Marks::Signs,
+        (true, false) => Marks::Colours,
+    };
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?
+        .block_on(doctor(config, marks, &mut out))
 }
 
 /// The environment, without what is not text and so cannot be meant for this program.

@@ -64,10 +64,3 @@ fn it_says_that_a_port_is_taken() {
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("in use"));
 }
-
-#[test]
-fn doctor_says_that_it_comes_later() {
-    let output = output(&["doctor", "--config", "none.toml"]);
-    assert_eq!(output.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("later"));
-}

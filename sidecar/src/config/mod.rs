@@ -87,6 +87,12 @@ pub struct MarkFail {
 }
 
 impl Notify {
+    /// The names of the keys that say where messages go.
+    pub fn channels(&self) -> Vec<&'static str> {
+        let alertmanager = self.alertmanager.iter().map(|_| "notify.alertmanager");
+        alertmanager.chain(self.robots().map(|(key, _)| key)).collect()
+    }
+
     /// The addresses that may have come from a file.
     fn robots(&self) -> impl Iterator<Item = (&'static str, &Secret)> {
         let robots = [

@@ -121,3 +121,11 @@ pub struct Budget {
     /// `None` while nobody knows it.
     pub limit: Option<u64>,
 }
+
+impl Status {
+    /// Whether the edge takes an account's callbacks from listed addresses only.
+    pub fn enforces(&self, account: &str) -> bool {
+        let own = self.accounts.iter().find(|one| one.account == account);
+        own.is_some_and(|one| one.source_ip.policy == "enforce" && one.source_ip.listed > 0)
+    }
+}

@@ -1,0 +1,107 @@
+//! One account: its public URL, its app, its tokens, and what was refused in its name.
+
+use super::finding;
+use super::refused::Callbacks;
+use super::report::{Report, Trouble};
+use super::words::{Label, Level, Topic};
+use crate::edge::status::{Account, Credential, Status};
+use crate::probe::Prober;
+use std::io::{self, Write};
+
+/// `status` and `refused` are none when the edge does not tell.
+pub(super) async fn examine<W: Write>(
+    prober: &Prober,
+    name: &str,
+    status: Option<&Status>,
+    refused: Option<Callbacks>,
+    report: &mut Report<'_, W>,
+) -> io::Result<()> {
+    report.heading_of(Label::Account, name)?;
+    let account = status.and_then(|status| status.accounts.iter().find(|one| one.account == name));
+    if status.is_some() && account.is_none() {
+        let trouble = Some(Topic::UnknownAccount.trouble());
+        return report.check(Label::Account, name, "", trouble);
+    }
+    match prober.config.public_url.get(name) {
+        Some(url) => {
+            let enforced = status.is_some_and(|status| status.enforces(name));
+            for found in prober.callback(name, url, enforced).await {
+                finding::check(report, &found)?;
+            }
+        }
+        None => {
+            let trouble = Some(Topic::NoPublicUrl.trouble());
+            report.check(Label::PublicUrl, "", "", trouble)?;
+        }
+    }
+    if let Some(account) = account {
+        inside(prober, account, report).await?;
+    }
+    if let Some(refused) = refused {
+        callbacks(&refused, report)?;
+    }
+    Ok(())
+}
+
+/// What the edge knows of the account.
+async fn inside<W: Write>(
+    prober: &Prober,
+    account: &Account,
+    report: &mut Report<'_, W>,
+) -> io::Result<()> {
+    if !account.credentials.is_empty() {
+        finding::check(report, &prober.check(&account.account).await)?;
+    }
+    let host = &account.upstream.host;
+    if !host.is_empty() && !host.starts_with("builtin:") {
+        if let Some(found) = prober.app(&account.account, host).await {
+            finding::check(report, &found)?;
+        }
+        let circuit = account.upstream.circuit.as_str();
+        let broken = (circuit != "closed").then(|| Topic::CircuitOpen.trouble());
+        report.check(Label::Circuit, host, circuit, broken)?;
+    }
+    for credential in &account.credentials {
+        self::credential(credential, report)?;
+    }
+    let source = &account.source_ip;
+    if source.policy == "enforce" {
+        let unlisted = (source.listed == 0).then(|| Topic::NoSourceIps.trouble());
+        report.check(Label::SourceIp, "", &source.policy, unlisted)?;
+    }
+    Ok(())
+}
+
+fn credential<W: Write>(credential: &Credential, report: &mut Report<'_, W>) -> io::Result<()> {
+    let failing = credential.state == "failing";
+    let trouble = failing.then(|| Topic::Credential(credential.errcode.unwrap_or(0)).trouble());
+    let mut detail = credential.state.clone();
+    if let Some(errcode) = credential.errcode {
+        detail.push_str(&format!(", errcode {errcode}"));
+    }
+    // The edge's own words have the address in them that WeChat refuses.
+    if let Some(action) = credential.action.as_deref().filter(|_| failing) {
+        detail.push_str(&format!(": {action}"));
+    }
+    report.check(Label::Credential, &credential.credential, &detail, trouble)
+}
+
+/// What somebody sent and the edge refused. As long as others are taken, it may be anybody's.
+fn callbacks<W: Write>(seen: &Callbacks, report: &mut Report<'_, W>) -> io::Result<()> {
+    let level = if seen.taken == 0 { Level::Problem } else { Level::Hint };
+    let refused = [
+        (seen.signature, "rejected_signature", Topic::SignaturesRefused),
+        (seen.decrypt, "rejected_decrypt", Topic::DecryptionFails),
+        (seen.replay, "rejected_replay", Topic::OutsideTheWindow),
+    ];
+    for (count, outcome, topic) in refused {
+        if count > 0 {
+            let trouble = Some(Trouble { topic, level });
+            report.check(Label::Refused, outcome, &count.to_string(), trouble)?;
+        }
+    }
+    if seen.taken > 0 {
+        report.check(Label::Taken, "", &seen.taken.to_string(), None)?;
+    }
+    Ok(())
+}
