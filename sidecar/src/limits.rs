@@ -23,3 +23,12 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// WeChat's time for a name.
 pub const DNS_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Accounts that alerts are kept for; more is not believed.
+pub const ALERT_ACCOUNTS: usize = 4096;
+/// Targets of probes that alerts remember: of each account, some resolvers, a connection, a certificate and an answer.
+pub const ALERT_TARGETS: usize = 8 * ALERT_ACCOUNTS;
+/// Credentials of one account, budgets aside: three are known.
+pub const ALERT_CREDENTIALS: usize = 16;
+/// Names in an alert's words; how many more there are is said.
+pub const ALERT_NAMES: usize = 4;
