@@ -24,6 +24,8 @@ pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// WeChat's time for a name.
 pub const DNS_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Characters of an answer, or of other words from elsewhere, that an alert shows.
+pub const EXCERPT_CHARS: usize = 200;
 /// Accounts that alerts are kept for; more is not believed.
 pub const ALERT_ACCOUNTS: usize = 4096;
 /// Targets of probes that alerts remember: of each account, some resolvers, a connection, a certificate and an answer.

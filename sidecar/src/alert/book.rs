@@ -175,6 +175,10 @@ fn refresh(alert: &mut Alert, sign: Sign, unix: impl Fn(Millis) -> i64) {
         Level::Firing => State::Firing,
     };
     alert.severity = sign.severity;
+    if sign.count == 0 {
+        // Nothing new since long: what there was last says more.
+        return;
+    }
     alert.cause = sign.cause;
     alert.count = sign.count;
     alert.window_s = sign.window_s;

@@ -73,9 +73,9 @@ fn of_host(
     asked: &[Asked<'_>],
     now: Millis,
 ) -> Option<Sign> {
-    let of_kind = asked.iter().filter_map(|(resolver, look)| {
-        Some((*resolver, look.system, look.trouble(kind)?))
-    });
+    let of_kind = asked
+        .iter()
+        .filter_map(|(resolver, look)| Some((*resolver, look.system, look.trouble(kind)?)));
     // Those that fire, or else those that are pending.
     let level = of_kind.clone().map(|(.., trouble)| trouble.level()).max()?;
     let failing: Vec<_> = of_kind.filter(|(.., trouble)| trouble.level() == level).collect();
@@ -92,7 +92,11 @@ fn of_host(
         host: host.to_owned(),
         fault: first.fault,
         detail: first.detail.clone(),
-        failing: failing.iter().take(limits::ALERT_NAMES).map(|(name, ..)| (*name).to_owned()).collect(),
+        failing: failing
+            .iter()
+            .take(limits::ALERT_NAMES)
+            .map(|(name, ..)| (*name).to_owned())
+            .collect(),
         failed: failing.len() as u64,
         asked: asked.len() as u64,
         system,

@@ -1,5 +1,5 @@
-//! `signature_failures`: 20 rejected callbacks in 60 s: wrong Token or key, a wrong clock, or an attack. Over when 60 s that
-//! were all seen have fewer than 10, so that what comes and goes around 20 is said once.
+//! `signature_failures`: 20 rejected callbacks in 60 s: wrong Token or key, a wrong clock, or an attack. Over when for
+//! another minute, all of it seen, no 60 s had 10 of them: what comes and goes around 20 is said once.
 
 use super::book::{Level, Sign};
 use super::window::Window;
@@ -19,6 +19,8 @@ pub(super) struct Signatures {
     replay: Window<WINDOW_S>,
     decrypt: Window<WINDOW_S>,
     firing: Option<Millis>,
+    /// When it last was, or may have been, too much to be over.
+    busy: Millis,
     last: Millis,
     example: Option<Example>,
 }
@@ -52,14 +54,22 @@ impl Signatures {
 
     /// `seen_since` is since when all that happens is seen.
     pub(super) fn tick(&mut self, now: Millis, seen_since: Option<Millis>) {
-        let seen = seen_since.is_some_and(|since| now.saturating_sub(since) >= WINDOW_S * 1000);
-        if seen && self.sum(now) < FEW {
+        if seen_since.is_none() || self.sum(now) >= FEW {
+            self.busy = now;
+        }
+        let calm_since = self.busy.max(seen_since.unwrap_or(now));
+        if now.saturating_sub(calm_since) >= WINDOW_S * 1000 {
             self.firing = None;
         }
     }
 
     /// `clock_ahead_s` is how far the clock is ahead, when that is too far.
-    pub(super) fn sign(&self, now: Millis, account: &str, clock_ahead_s: Option<i64>) -> Option<Sign> {
+    pub(super) fn sign(
+        &self,
+        now: Millis,
+        account: &str,
+        clock_ahead_s: Option<i64>,
+    ) -> Option<Sign> {
         Some(Sign {
             kind: Kind::SignatureFailures,
             account: Some(account.to_owned()),

@@ -59,9 +59,9 @@ fn kind(fault: FaultKind) -> Option<Kind> {
 }
 
 pub(super) fn signs(looks: &Looks, now: Millis, unix: i64) -> Vec<Sign> {
-    let urls = looks.iter().filter(|((_, probe, _), _)| {
-        matches!(probe, Probe::Tcp | Probe::Tls | Probe::Echo)
-    });
+    let urls = looks
+        .iter()
+        .filter(|((_, probe, _), _)| matches!(probe, Probe::Tcp | Probe::Tls | Probe::Echo));
     let of_look = |((account, _, target), look): (&(Option<String>, Probe, String), &Look)| {
         let sign = |(kind, trouble)| sign(account.clone(), target, kind, trouble, now, unix);
         look.troubles().map(sign).collect::<Vec<_>>()
