@@ -75,3 +75,14 @@ pub const ADDRESSES: usize = 4;
 pub const PROBE_BODY_BYTES: usize = 64 << 10;
 /// Characters of an answer, or of others' words, that are shown.
 pub const EXCERPT_CHARS: usize = 200;
+
+/// Characters of an answer, or of other words from elsewhere, that an alert shows.
+pub const EXCERPT_CHARS: usize = 200;
+/// Accounts that alerts are kept for; more is not believed.
+pub const ALERT_ACCOUNTS: usize = 4096;
+/// Targets of probes that alerts remember: of each account, some resolvers, a connection, a certificate and an answer.
+pub const ALERT_TARGETS: usize = 8 * ALERT_ACCOUNTS;
+/// Credentials of one account, budgets aside: three are known.
+pub const ALERT_CREDENTIALS: usize = 16;
+/// Names in an alert's words; how many more there are is said.
+pub const ALERT_NAMES: usize = 4;

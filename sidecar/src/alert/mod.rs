@@ -2,17 +2,41 @@
 //!
 //! Pure: a function of observations and time, without I/O or a clock, so that a recorded stream leads to the same alerts.
 
+mod account;
+mod app;
+mod book;
+mod cause;
+mod dns;
+mod edge;
+mod engine;
 mod kind;
+mod looks;
+mod pairs;
+mod pushing;
+mod quota;
+mod signatures;
+mod spool;
+#[cfg(test)]
+mod tests;
+mod token;
+mod url;
+mod window;
+mod words;
 
+pub use app::Reason;
+pub use cause::Cause;
+pub use engine::{Engine, Saved};
 pub use kind::{Kind, Severity};
 
 use crate::config::Language;
+use crate::edge::event::Failure;
+use crate::limits;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::net::IpAddr;
 
 /// Where an alert is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
     /// Seen, and not yet long or often enough to tell anybody.
@@ -48,7 +72,7 @@ pub struct Alert {
     pub cause: Cause,
     /// Occurrences in the window.
     pub count: u64,
-    /// That window, in seconds.
+    /// That window, in seconds; 0 when what is counted is there now.
     pub window_s: u64,
     /// One occurrence.
     pub example: Option<Example>,
@@ -83,19 +107,42 @@ impl std::fmt::Debug for Example {
     }
 }
 
-/// Why, with the numbers and names that its words need.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Cause {}
+/// An alert that came into another state.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Change {
+    /// As it is now.
+    pub alert: Alert,
+    /// Its state before; none when it is new.
+    pub was: Option<State>,
+}
+
+impl Example {
+    /// A callback that did not end well.
+    fn of(failure: &Failure) -> Example {
+        Example {
+            ip: Some(failure.peer),
+            msg_type: Some(failure.kind.clone()),
+            response: (!failure.response.is_empty()).then(|| excerpt(&failure.response)),
+            response_length: Some(failure.response_length),
+        }
+    }
+}
+
+/// The beginning of a text from elsewhere, on one line.
+fn excerpt(text: &str) -> String {
+    let visible = |c: char| if c.is_control() { ' ' } else { c };
+    text.chars().map(visible).take(limits::EXCERPT_CHARS).collect()
+}
 
 impl Alert {
     /// What is so, in one or two sentences.
-    pub fn description(&self, _language: Language) -> String {
-        String::new()
+    pub fn description(&self, language: Language) -> String {
+        words::description(self, language)
     }
 
     /// The first thing to do.
-    pub fn action(&self, _language: Language) -> String {
-        String::new()
+    pub fn action(&self, language: Language) -> String {
+        words::action(self, language)
     }
 
     /// As `GET /alerts` shows it.

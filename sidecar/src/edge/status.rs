@@ -77,6 +77,17 @@ pub struct Upstream {
     /// `closed`, `open`, `probing`.
     pub circuit: String,
     pub in_flight: u64,
+    pub last_failure: Option<LastFailure>,
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+#[expect(missing_docs, reason = "each is the field of its name in the edge's documentation")]
+pub struct LastFailure {
+    /// Unix seconds.
+    pub at: i64,
+    /// One word, as in summaries.
+    pub reason: String,
 }
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]

@@ -1,0 +1,163 @@
+//! What probes found lately: one bad look is pending, a second in a row fires, two good ones in a row are the end of it.
+
+use super::book::Level;
+use super::window::Window;
+use super::{Example, Kind, pairs};
+use crate::limits;
+use crate::observation::{FaultKind, Finding, Millis, Probe};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Looks in a row that say so, until it is believed.
+const GOOD: u32 = 2;
+/// What was looked at before a restart and is not looked at again in this time is configured no more.
+const STALE: Millis = 15 * 60_000;
+pub(super) const WINDOW_S: u64 = 300;
+
+/// Whose, by which probe, at what.
+type Target = (Option<String>, Probe, String);
+
+/// All targets.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(super) struct Looks {
+    #[serde(with = "pairs")]
+    targets: BTreeMap<Target, Look>,
+    restored: Option<Millis>,
+}
+
+/// The looks at one target.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(super) struct Look {
+    last: Millis,
+    /// Whether it is the system's own resolver.
+    pub(super) system: bool,
+    troubles: BTreeMap<Kind, Trouble>,
+}
+
+/// What is wrong with a target.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Trouble {
+    firing: bool,
+    /// Looks in a row that did not find it.
+    good: u32,
+    pub(super) first: Millis,
+    pub(super) last: Millis,
+    times: Window<WINDOW_S>,
+    pub(super) fault: FaultKind,
+    pub(super) detail: String,
+    pub(super) status: Option<u16>,
+    /// When the certificate ends, in Unix seconds.
+    pub(super) not_after: Option<i64>,
+    pub(super) example: Option<Example>,
+}
+
+impl Looks {
+    /// Takes what a look found: troubles of these kinds.
+    pub(super) fn take(&mut self, at: Millis, finding: &Finding, kinds: &[(Kind, FaultKind)]) {
+        let target = (finding.account.clone(), finding.probe, finding.target.clone());
+        if self.targets.len() >= limits::ALERT_TARGETS && !self.targets.contains_key(&target) {
+            return;
+        }
+        self.targets.entry(target).or_default().take(at, finding, kinds);
+    }
+
+    /// Lets what may be configured no more prove itself.
+    pub(super) fn restored(&mut self, now: Millis) {
+        self.restored = Some(now);
+    }
+
+    pub(super) fn tick(&mut self, now: Millis) {
+        if let Some(since) = self.restored
+            && now.saturating_sub(since) >= STALE
+        {
+            self.targets.retain(|_, look| look.last >= since);
+            self.restored = None;
+        }
+    }
+
+    pub(super) fn keep(&mut self, known: impl Fn(&str) -> bool) {
+        self.targets.retain(|(account, ..), _| account.as_deref().is_none_or(&known));
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&Target, &Look)> {
+        self.targets.iter()
+    }
+}
+
+impl Look {
+    fn take(&mut self, at: Millis, finding: &Finding, kinds: &[(Kind, FaultKind)]) {
+        self.last = at;
+        self.system = finding.facts.system == Some(true);
+        // The second look in a row counts whatever it finds: one time no connection, the other no answer. That a
+        // certificate ends soon is no failed look.
+        let failed = |kind: &Kind| *kind != Kind::TlsExpiry;
+        let again = self.troubles.iter().any(|(kind, trouble)| failed(kind) && trouble.good == 0);
+        for (kind, fault) in kinds {
+            let new = Trouble::new(at, *fault);
+            let before = self.troubles.get(kind).is_some_and(|trouble| trouble.good == 0);
+            let trouble = self.troubles.entry(*kind).or_insert(new);
+            trouble.firing |= before || (again && failed(kind));
+            trouble.found(at, *fault, finding);
+        }
+        // A look that did not come as far as the certificate says nothing about it.
+        let certificate = finding.fault.is_none() || finding.facts.not_after.is_some();
+        self.troubles.retain(|kind, trouble| {
+            let looked = *kind != Kind::TlsExpiry || certificate;
+            if looked && kinds.iter().all(|(found, _)| found != kind) {
+                trouble.good += 1;
+            }
+            trouble.good == 0 || (trouble.firing && trouble.good < GOOD)
+        });
+    }
+
+    /// The trouble of this kind, if there is one.
+    pub(super) fn trouble(&self, kind: Kind) -> Option<&Trouble> {
+        self.troubles.get(&kind)
+    }
+
+    pub(super) fn troubles(&self) -> impl Iterator<Item = (Kind, &Trouble)> {
+        self.troubles.iter().map(|(kind, trouble)| (*kind, trouble))
+    }
+}
+
+impl Trouble {
+    fn new(at: Millis, fault: FaultKind) -> Trouble {
+        Trouble {
+            firing: false,
+            good: 0,
+            first: at,
+            last: at,
+            times: Window::default(),
+            fault,
+            detail: String::new(),
+            status: None,
+            not_after: None,
+            example: None,
+        }
+    }
+
+    fn found(&mut self, at: Millis, fault: FaultKind, finding: &Finding) {
+        let facts = &finding.facts;
+        self.good = 0;
+        self.last = at;
+        self.times.add(at, 1);
+        self.fault = fault;
+        self.detail = finding.fault.as_ref().map(|fault| fault.detail.clone()).unwrap_or_default();
+        self.status = facts.status;
+        self.not_after = facts.not_after;
+        self.example = Some(Example {
+            ip: facts.addresses.first().copied(),
+            msg_type: None,
+            response: facts.response.as_deref().map(super::excerpt),
+            response_length: facts.response_length,
+        });
+    }
+
+    pub(super) fn level(&self) -> Level {
+        if self.firing { Level::Firing } else { Level::Pending }
+    }
+
+    pub(super) fn count(&self, now: Millis) -> u64 {
+        self.times.sum(now)
+    }
+}

@@ -1,0 +1,77 @@
+//! `spool_backlog`: an account's oldest pending message is over 60 s old, or it has dead letters, or the store is 80 % full
+//! or cannot be written, which is nobody's.
+
+use super::book::{Level, Sign};
+use super::{Cause, Kind};
+use crate::edge::status::{self, Store};
+use crate::observation::Millis;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+const OLDEST_S: u64 = 60;
+const FULL_PERCENT: u64 = 80;
+/// Below this it is over, so that one that comes and goes around the other is said once.
+const NOT_FULL_PERCENT: u64 = 75;
+
+/// What waits.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(super) struct Spool {
+    accounts: BTreeMap<String, Held<status::Spool>>,
+    store: Option<Held<Store>>,
+}
+
+/// Something that is so since then, as the status had it last.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Held<T> {
+    first: Millis,
+    last: Millis,
+    of: T,
+}
+
+impl Spool {
+    pub(super) fn status(&mut self, at: Millis, status: &status::Status) {
+        let accounts = status.accounts.iter();
+        let behind = accounts.filter(|one| one.spool.oldest_s > OLDEST_S || one.spool.dead > 0);
+        self.accounts = behind
+            .map(|one| {
+                let first = self.accounts.get(&one.account).map_or(at, |held| held.first);
+                (one.account.clone(), Held { first, last: at, of: one.spool.clone() })
+            })
+            .collect();
+        let store = &status.store;
+        let percent = if self.store.is_some() { NOT_FULL_PERCENT } else { FULL_PERCENT };
+        let full = store.bytes_max > 0
+            && u128::from(store.bytes) * 100 >= u128::from(store.bytes_max) * u128::from(percent);
+        let first = self.store.as_ref().map_or(at, |held| held.first);
+        let held = Held { first, last: at, of: store.clone() };
+        self.store = (full || !store.writable).then_some(held);
+    }
+
+    pub(super) fn signs(&self) -> Vec<Sign> {
+        let backlog = |(account, held): (&String, &Held<status::Spool>)| {
+            let status::Spool { pending, dead, oldest_s } = held.of;
+            let cause = Cause::Backlog { pending, oldest_s, dead };
+            sign(Some(account.clone()), held, cause, pending + dead)
+        };
+        let store = self.store.as_ref().map(|held| {
+            let Store { writable, bytes, bytes_max, .. } = held.of;
+            sign(None, held, Cause::Store { writable, bytes, bytes_max }, 1)
+        });
+        self.accounts.iter().map(backlog).chain(store).collect()
+    }
+}
+
+fn sign<T>(account: Option<String>, held: &Held<T>, cause: Cause, count: u64) -> Sign {
+    Sign {
+        kind: Kind::SpoolBacklog,
+        account,
+        level: Level::Firing,
+        severity: Kind::SpoolBacklog.severity(),
+        cause,
+        first: held.first,
+        last: held.last,
+        count,
+        window_s: 0,
+        example: None,
+    }
+}
