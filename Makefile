@@ -21,10 +21,10 @@ soak: ## prove for MINUTES=30, as root, that crashes and power cuts lose nothing
 	WXEDGE_SOAK_MINUTES=$(or $(MINUTES),30) \
 		cargo test --release --package wxedge --test soak -- --nocapture --test-threads=1
 
-bench: ## measure wxedge beside nginx, Pingora, FastAPI and koa, and its spool (ARGS="--help" says more)
+bench: ## measure wxedge beside nginx, Pingora, FastAPI and koa, its spool and its sidecar (ARGS="--help" says more)
 	@$(call need,cc:gcc cc:libc6-dev cmake:cmake nginx:nginx-light node:nodejs npm:npm)
 	@$(call need-venv)
-	cargo build --release --package wxedge --package wxedge-tests
+	cargo build --release --package wxedge --package wxedge-sidecar --package wxedge-tests
 	python3 tests/bench/bench.py $(ARGS)
 
 check: lint test ## all that CI checks

@@ -73,11 +73,9 @@ pub const LOOKS: usize = 8;
 pub const ADDRESSES: usize = 4;
 /// Bytes that are read of an answer to a probe, its body alone.
 pub const PROBE_BODY_BYTES: usize = 64 << 10;
-/// Characters of an answer, or of others' words, that are shown.
+/// Characters of an answer, or of other words from elsewhere, that are shown.
 pub const EXCERPT_CHARS: usize = 200;
 
-/// Characters of an answer, or of other words from elsewhere, that an alert shows.
-pub const EXCERPT_CHARS: usize = 200;
 /// Accounts that alerts are kept for; more is not believed.
 pub const ALERT_ACCOUNTS: usize = 4096;
 /// Targets of probes that alerts remember: of each account, some resolvers, a connection, a certificate and an answer.
@@ -86,3 +84,26 @@ pub const ALERT_TARGETS: usize = 8 * ALERT_ACCOUNTS;
 pub const ALERT_CREDENTIALS: usize = 16;
 /// Names in an alert's words; how many more there are is said.
 pub const ALERT_NAMES: usize = 4;
+
+/// Connections to the sidecar's own pages at once.
+pub const CONNECTIONS: usize = 256;
+/// For the head of a request to them, and between two requests.
+pub const HEADER_TIMEOUT: Duration = Duration::from_secs(15);
+/// After a connection could not be accepted.
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How long a stop waits for answers that are on their way.
+pub const GRACE: Duration = Duration::from_secs(5);
+/// Events that a reader of the live tail may be behind.
+pub const TAIL: usize = 256;
+/// The live tail says this often that it is there.
+pub const TAIL_HEARTBEAT: Duration = Duration::from_secs(15);
+/// Findings kept for the console: more targets than that are not shown.
+pub const FINDINGS: usize = 2_000;
+/// How long a finding is shown that nothing newer has come for, in milliseconds: its target is gone.
+pub const FINDING_MS: u64 = 30 * 60 * 1_000;
+/// From one writing of the state to the next.
+pub const SAVE_INTERVAL: Duration = Duration::from_secs(10);
+/// What was seen is judged this often.
+pub const TICK: Duration = Duration::from_secs(1);
+/// How old the number of the edge's open files may be that the host panel shows.
+pub const EDGE_FILES: Duration = Duration::from_secs(15);

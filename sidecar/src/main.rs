@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use wxedge_sidecar::Source;
 use wxedge_sidecar::config::Config;
 use wxedge_sidecar::doctor::{Marks, doctor};
 
@@ -34,13 +35,14 @@ struct File {
 
 fn main() -> ExitCode {
     let command = Cli::parse().command;
-    let (Command::Run(File { config }) | Command::Doctor(File { config })) = &command;
-    let config = match Config::load(config, &environment()) {
+    let (Command::Run(File { config: path }) | Command::Doctor(File { config: path })) = &command;
+    let source = Source { path: path.clone(), environment: environment() };
+    let config = match Config::load(&source.path, &source.environment) {
         Ok(config) => config,
         Err(issues) => return failed(2, &issues.to_string()),
     };
     let ended = match command {
-        Command::Run(_) => wxedge_sidecar::run(&config).map(|()| true),
+        Command::Run(_) => wxedge_sidecar::run(&source, config).map(|()| true),
         Command::Doctor(_) => examine(&config),
     };
     match ended {

@@ -170,3 +170,17 @@ pub struct Facts {
     /// Whether the name is resolved by the system's own resolver.
     pub system: Option<bool>,
 }
+
+impl Probe {
+    /// The name in metrics and pages.
+    pub fn name(self) -> &'static str {
+        match self {
+            Probe::Dns => "dns",
+            Probe::Tcp => "tcp",
+            Probe::Tls => "tls",
+            Probe::Echo => "echo",
+            Probe::CallbackCheck => "callback_check",
+            Probe::Clock => "clock",
+        }
+    }
+}

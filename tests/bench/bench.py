@@ -24,8 +24,8 @@ from pathlib import Path
 
 from measure import measure, measure_held, measure_long, measure_protocol
 from processes import HERE, LOAD_CORE, WORK
-from report import NODE_PEER, PYTHON_PEER, api_targets, callback_targets, ratio, report, spool_lines, spool_targets
-from servers import start_api, start_callbacks, start_two
+from report import NODE_PEER, PYTHON_PEER, api_targets, callback_targets, ratio, report, sidecar_targets, spool_lines, spool_targets
+from servers import start_api, start_callbacks, start_two, start_watched
 from spool import measure_acknowledgements, measure_backlog, measure_redelivery
 from transfers import measure_transfers
 
@@ -46,7 +46,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--seconds", type=float, default=2, help="length of a slice")
     parser.add_argument("--long", action="store_true", help="also send two million callbacks and watch the memory")
-    parser.add_argument("--only", choices=["callbacks", "api", "spool"], help="measures one path; writes nothing")
+    parser.add_argument("--only", choices=["callbacks", "api", "spool", "sidecar"], help="measures one path; writes nothing")
     parser.add_argument("--against", type=Path, metavar="WXEDGE",
                         help="measures only what a callback costs beside another wxedge; writes nothing")
     parser.add_argument("--try", dest="trial", action="store_true", help="one round of half a second; writes nothing")
@@ -70,7 +70,8 @@ def main():
         print(f"\nCPU of a safe callback ÷ {arguments.against}: {ratio(this, other):.3f}")
         return
 
-    with_callbacks, with_api, with_spool = (arguments.only in (None, part) for part in ("callbacks", "api", "spool"))
+    with_callbacks, with_api, with_spool, with_sidecar = (
+        arguments.only in (None, part) for part in ("callbacks", "api", "spool", "sidecar"))
     if with_callbacks:
         install_peers()
     protocol = measure_protocol() if with_callbacks and not arguments.trial else None
@@ -88,6 +89,12 @@ def main():
         targets += callback_targets(tables["callbacks"], protocol, measure_held(), long)
     if with_api:
         targets += api_targets(tables["JSON calls"], tables["uploads of 10 MiB"], measure_transfers())
+    if with_sidecar:
+        with contextlib.ExitStack() as stack:
+            alone, watched = start_watched(stack)
+            # What is to be seen is small: twice as many rounds.
+            measure([alone, watched], 2 * arguments.rounds, arguments.seconds)
+        targets += sidecar_targets(alone, watched)
     if with_spool:
         acknowledgements = measure_acknowledgements(arguments.rounds, arguments.seconds / 4)
         backlog = measure_backlog()

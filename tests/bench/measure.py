@@ -51,20 +51,23 @@ class Load:
 
 def run_slice(server: Server, seconds: float) -> dict:
     """One measured slice. Only this server and its app run."""
-    processes = [process for process in (server.process, server.app) if process]
+    processes = [process for process in (server.process, server.app, server.beside) if process]
     pids = tree(server.process.pid)
+    beside = [server.beside.pid] if server.beside else []
     for process in processes:
         signal_tree(process, signal.SIGCONT)
     load = Load(server, seconds)
     involved = [pid for process in processes for pid in tree(process.pid)] + [load.process.pid, os.getpid()]
-    busy, all_cpu, cpu = busy_s(), cpu_s(involved), cpu_s(pids)
+    busy, all_cpu, cpu, beside_cpu = busy_s(), cpu_s(involved), cpu_s(pids), cpu_s(beside)
     load.go()
     # Blocks until the line is there; bench-load then still exists, so its CPU time can be read.
     load.done(seconds + 30)
     cpu, all_cpu, busy = cpu_s(pids) - cpu, cpu_s(involved) - all_cpu, busy_s() - busy
+    beside_cpu = cpu_s(beside) - beside_cpu
     result = load.result()
     result |= {"rss_mb": rss_mb(pids), "foreign": max(0.0, busy - all_cpu) / (os.cpu_count() * result["seconds"]),
-               "cpu_us": cpu * 1e6 / result["requests"], "rps": result["requests"] / result["seconds"]}
+               "cpu_us": cpu * 1e6 / result["requests"], "rps": result["requests"] / result["seconds"],
+               "beside_mb": rss_mb(beside), "beside_share": beside_cpu / result["seconds"]}
     for process in processes:
         signal_tree(process, signal.SIGSTOP)
     return result

@@ -90,6 +90,16 @@ def api_targets(calls, uploads, transfers) -> "list[tuple]":
     return targets
 
 
+def sidecar_targets(alone: Server, watched: Server) -> "list[tuple]":
+    cost = ratio(watched, alone)
+    rate, share, size = (median(watched, key) for key in ("rps", "beside_share", "beside_mb"))
+    return [
+        ("CPU of a safe callback with a sidecar ÷ without", f"{cost:.3f}", "≤ 1.02", cost <= 1.02),
+        (f"the sidecar's share of a core at {rate:,.0f} callbacks/s", f"{share:.2%}", "≤ 1 % at 5,000", share <= 0.01),
+        ("the sidecar's memory", f"{size:.1f} MB", "≤ 30 MB", size <= 30),
+    ]
+
+
 class Turns:
     """What the store did beside the append log on a disk, with so many tasks."""
 

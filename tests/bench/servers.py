@@ -35,6 +35,7 @@ class Server:
     app: "subprocess.Popen | None"  # the process behind it
     connections: int = CONNECTIONS
     key: str = ""  # of a client of the API listener
+    beside: "subprocess.Popen | None" = None  # a sidecar that watches it
     slices: list = field(default_factory=list)
 
 
@@ -87,8 +88,8 @@ def wxedge(stack: contextlib.ExitStack, ports: "dict[str, int]", config: str, pr
     return start(stack, [program, "run", "--config", path], SERVER_CORE, port)
 
 
-def callback_edge(stack: contextlib.ExitStack, app_port: int, held_port: int,
-                  program: Path = PROGRAM) -> "tuple[int, subprocess.Popen]":
+def callback_edge(stack: contextlib.ExitStack, app_port: int, held_port: int, program: Path = PROGRAM,
+                  admin: int = 0) -> "tuple[int, subprocess.Popen]":
     config = ""
     for name, appid in APPIDS.items():
         mode = "plain" if name == "plain" else "safe"
@@ -104,7 +105,7 @@ def callback_edge(stack: contextlib.ExitStack, app_port: int, held_port: int,
         max_connections = {HELD + 1000}
         """
     port = free_port()
-    return port, wxedge(stack, {"callback": port}, config, program)
+    return port, wxedge(stack, {"callback": port, "admin": admin}, config, program)
 
 
 def api_edge(stack: contextlib.ExitStack, wechat_port: int, key: str = "", more: str = "") -> "tuple[int, subprocess.Popen]":
@@ -173,6 +174,33 @@ def start_two(stack: contextlib.ExitStack, other: Path) -> "list[Server]":
     app_port, app = nginx(stack, LOAD_CORE, f"location / {{ return 200 '{ANSWER}'; }}")
     edges = {name: callback_edge(stack, app_port, app_port, program) for name, program in (("this", PROGRAM), ("other", other))}
     return [Server(f"wxedge, {name}", "safe", "/wechat/safe", port, edge, app) for name, (port, edge) in edges.items()]
+
+
+def start_watched(stack: contextlib.ExitStack) -> "list[Server]":
+    """Safe callbacks of an edge that nobody watches, and of one with a sidecar."""
+    app_port, app = nginx(stack, LOAD_CORE, f"location / {{ return 200 '{ANSWER}'; }}")
+    servers = []
+    for name in ("alone", "watched"):
+        admin = free_port()
+        port, edge = callback_edge(stack, app_port, app_port, admin=admin)
+        beside = sidecar(stack, admin, port) if name == "watched" else None
+        servers.append(Server(f"wxedge {name}", "safe", "/wechat/safe", port, edge, app, beside=beside))
+    return servers
+
+
+def sidecar(stack: contextlib.ExitStack, admin: int, callback: int) -> subprocess.Popen:
+    port = free_port()
+    path = WORK / f"sidecar-{port}.toml"
+    path.write_text(f"""
+        listen = "127.0.0.1:{port}"
+        data = "{WORK}/sidecar-{port}"
+        [edge]
+        admin = "http://127.0.0.1:{admin}"
+        [probe]
+        dns_resolvers = []
+        public_url.safe = "http://127.0.0.1:{callback}/wechat/safe"
+        """)
+    return start(stack, [RELEASE / "wxedge-sidecar", "run", "--config", path], LOAD_CORE, port)
 
 
 def wechat(stack: contextlib.ExitStack) -> "tuple[int, subprocess.Popen]":

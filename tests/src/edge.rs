@@ -1,12 +1,10 @@
 //! The real binary, with a configuration of its own, on ports of its own, ended by its id.
 
 use std::fmt::Write as _;
-use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -18,6 +16,7 @@ use crate::canary;
 use crate::folder::Folder;
 use crate::http::{self, Response};
 use crate::metrics::Metrics;
+use crate::process::{self, Lines, is_heard};
 use crate::wechat::{Mode, Wechat};
 use crate::{PATIENCE, eventually, eventually_some};
 
@@ -738,18 +737,7 @@ impl Edge {
 
     /// Ends it, politely first.
     fn end(&mut self) {
-        self.signal(Signal::SIGINT);
-        let begun = Instant::now();
-        while begun.elapsed() < Duration::from_secs(5) {
-            if let Ok(Some(exit)) = self.child.try_wait() {
-                self.exit = Some(exit);
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(2));
-        }
-        // By its own id, and only once it has not listened.
-        let _ended = self.child.kill();
-        self.exit = self.child.wait().ok();
+        self.exit = process::end(&mut self.child);
     }
 }
 
@@ -761,7 +749,7 @@ impl Drop for Edge {
             let sample =
                 |line: &&str| ["#", "wxedge_", "process_"].iter().any(|p| line.starts_with(p));
             let tail: Vec<&str> = said.lines().filter(|line| !sample(line)).collect();
-            eprint_tail(&tail[tail.len().saturating_sub(40)..]);
+            process::show("the edge", &tail[tail.len().saturating_sub(40)..]);
             return;
         }
         let said = self.said();
@@ -770,65 +758,6 @@ impl Drop for Edge {
         }
         assert!(!said.contains("ERROR panic"), "the edge panicked: {said}");
     }
-}
-
-#[allow(clippy::print_stderr, reason = "the test has failed and its reader wants to know why")]
-fn eprint_tail(lines: &[&str]) {
-    eprintln!("--- the edge said ---\n{}", lines.join("\n"));
-}
-
-/// The lines of a pipe, as they come.
-#[derive(Debug)]
-struct Lines {
-    text: Arc<Mutex<String>>,
-    reader: Mutex<Option<JoinHandle<()>>>,
-}
-
-impl Lines {
-    fn collect(pipe: impl Read + Send + 'static) -> Lines {
-        let text = Arc::new(Mutex::new(String::new()));
-        let into = text.clone();
-        let reader = crate::thread(move || {
-            let mut pipe = BufReader::new(pipe);
-            let mut line = Vec::new();
-            while pipe.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
-                let line = std::mem::take(&mut line);
-                let mut into = into.lock().unwrap_or_else(PoisonError::into_inner);
-                into.push_str(&String::from_utf8_lossy(&line));
-            }
-        });
-        Lines { text, reader: Mutex::new(Some(reader)) }
-    }
-
-    fn text(&self) -> String {
-        self.text.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Everything, once the other end is closed.
-    fn rest(&self) -> String {
-        let reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(reader) = reader {
-            // Its panic would be ours.
-            let _read = reader.join();
-        }
-        self.text()
-    }
-
-    /// The address in the line that begins so.
-    fn address(&self, words: &str) -> Option<SocketAddr> {
-        let text = self.text();
-        let line = text.lines().find_map(|line| line.trim_start().strip_prefix(words))?;
-        let address = line.trim().split("://").nth(1)?;
-        address.split('/').next()?.parse().ok()
-    }
-}
-
-/// Whether a process has a handler for a signal, by the mask that the kernel shows.
-fn is_heard(pid: u32, signal: Signal) -> bool {
-    let Ok(status) = std::fs::read_to_string(format!("/proc/{pid}/status")) else { return false };
-    let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
-    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
-    mask & 1 << (signal as i32 - 1) != 0
 }
 
 fn owned(texts: &[&str]) -> Vec<String> {
@@ -858,16 +787,5 @@ mod tests {
         let shop = format!("[clients.shop]\naccounts = [\"other\"]\nkey = {key:?}\n");
         assert!(told.contains(&format!("{crm}{shop}")), "{told}");
         assert!(!Builder::new("wxedge").without_clients().render(&folder).contains("[clients"));
-    }
-
-    #[test]
-    fn addresses_are_read_from_what_the_edge_says() {
-        let said = "wxedge 0.1.0 listens\n  for WeChat  http://127.0.0.1:1\n  for apps    https://127.0.0.1:2\n  for you     http://127.0.0.1:3/v1/status\n";
-        let lines = Lines::collect(said.as_bytes());
-        let _said = lines.rest();
-        let found =
-            ["for WeChat", "for apps", "for you", "for nobody"].map(|words| lines.address(words));
-        let port = |port| Some(SocketAddr::from(([127, 0, 0, 1], port)));
-        assert_eq!(found, [port(1), port(2), port(3), None]);
     }
 }

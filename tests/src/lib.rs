@@ -7,6 +7,7 @@
 //! | [`message`] | messages and events as WeChat words them |
 //! | [`app`] | the app: answers as told, badly where told, and remembers what it was asked |
 //! | [`edge`] | the real `wxedge`, started with a configuration of its own, ended by its id |
+//! | [`sidecar`] | the real `wxedge-sidecar` beside it |
 //! | [`users`], [`journal`] | users who write numbered messages, and the book of what became of each |
 //! | [`flapping`] | an app that is well and ill by turns |
 //! | [`crash`] | the proof that `kill -9` loses nothing |
@@ -37,7 +38,9 @@ pub mod journal;
 pub mod message;
 pub mod metrics;
 pub mod port;
+mod process;
 pub mod seed;
+pub mod sidecar;
 pub mod spool;
 pub mod tls;
 pub mod users;

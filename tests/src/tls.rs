@@ -113,6 +113,20 @@ impl Authority {
         self.signed(params)
     }
 
+    /// A certificate that ends in so many days.
+    ///
+    /// # Panics
+    /// When the clock is before 1970.
+    #[must_use]
+    pub fn issue_ending(&self, name: &str, days: u64) -> Identity {
+        let now = std::time::UNIX_EPOCH.elapsed().expect("a clock after 1970");
+        let ends = now + std::time::Duration::from_secs(days * 86_400);
+        let mut params = params(name);
+        (params.not_before, params.not_after) =
+            (date_time_ymd(2020, 1, 1), date_time_ymd(1970, 1, 1) + ends);
+        self.signed(params)
+    }
+
     fn signed(&self, params: CertificateParams) -> Identity {
         let key = KeyPair::generate().expect("a key");
         let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");

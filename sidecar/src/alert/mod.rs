@@ -107,15 +107,6 @@ impl std::fmt::Debug for Example {
     }
 }
 
-/// An alert that came into another state.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Change {
-    /// As it is now.
-    pub alert: Alert,
-    /// Its state before; none when it is new.
-    pub was: Option<State>,
-}
-
 impl Example {
     /// A callback that did not end well.
     fn of(failure: &Failure) -> Example {

@@ -138,6 +138,26 @@ impl Client {
         accepted(response.map_err(|_| AskError::Timeout)??).await
     }
 
+    /// Passes a request for the spool on, with the key of whoever asks. Gives status and body back, whatever they are.
+    ///
+    /// # Errors
+    /// When the edge does not answer.
+    pub async fn spool(
+        &self,
+        method: Method,
+        path: &str,
+        key: Option<&str>,
+    ) -> Result<(u16, Vec<u8>), AskError> {
+        let mut request = self.http.request(method, self.url(path)?);
+        if let Some(key) = key {
+            request = request.bearer_auth(key);
+        }
+        let response = request.timeout(limits::ACTION_TIMEOUT).send().await?;
+        let status = response.status().as_u16();
+        let body = http::body(response, limits::ANSWER_BYTES).await.ok_or(AskError::Invalid)?;
+        Ok((status, body))
+    }
+
     async fn json<T: DeserializeOwned>(
         &self,
         method: Method,
@@ -156,12 +176,15 @@ impl Client {
 
     /// A request to the admin listener, with the key.
     fn request(&self, method: Method, path: &str) -> Result<RequestBuilder, AskError> {
-        let url: Url = self.edge.admin.join(path).map_err(|_| AskError::Invalid)?;
-        let request = self.http.request(method, url);
+        let request = self.http.request(method, self.url(path)?);
         Ok(match &self.edge.key {
             Some(key) => request.bearer_auth(key.expose()),
             None => request,
         })
+    }
+
+    fn url(&self, path: &str) -> Result<Url, AskError> {
+        self.edge.admin.join(path).map_err(|_| AskError::Invalid)
     }
 }
 

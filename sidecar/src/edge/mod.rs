@@ -3,3 +3,4 @@
 pub mod client;
 pub mod event;
 pub mod status;
+pub mod stream;

@@ -1,0 +1,219 @@
+//! The middle of the sidecar: everything that is seen comes here, and everybody who shows or tells something asks here.
+//!
+//! The lock is held for moments only, never across a wait.
+
+use crate::alert::{self, Alert, Change, Engine, Kind, State};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::edge::event::Event;
+use crate::edge::status::Status;
+use crate::edge::stream::Heard;
+use crate::history::History;
+use crate::limits;
+use crate::log::say;
+use crate::notify::{self, Notifier};
+use crate::observation::{Finding, Millis, Probe, Seen};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::{broadcast, watch};
+
+/// What the sidecar knows.
+#[derive(Debug)]
+pub struct Watch {
+    clock: Clock,
+    http: reqwest::Client,
+    known: Mutex<Known>,
+    /// The last status there was.
+    status: watch::Sender<Option<Arc<Status>>>,
+    tail: broadcast::Sender<Told>,
+}
+
+/// A line of the live tail: an event's name and its data.
+pub type Told = Arc<(String, String)>;
+
+/// A finding is the newest one of its probe, its account and its target.
+pub(crate) type Target = (Probe, Option<String>, String);
+
+/// All that is behind the lock.
+#[derive(Debug)]
+pub(crate) struct Known {
+    pub(crate) engine: Engine,
+    pub(crate) notifier: Notifier,
+    pub(crate) history: History,
+    pub(crate) findings: BTreeMap<Target, (Millis, Finding)>,
+    /// How often each alert has fired, by account and kind.
+    pub(crate) fired: BTreeMap<(String, Kind), u64>,
+    /// Whether the edge answered the last time it was asked, and since when that is so.
+    pub(crate) edge: Option<(bool, Millis)>,
+}
+
+/// What survives a restart.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Saved {
+    engine: Option<alert::Saved>,
+    notify: notify::Saved,
+}
+
+impl Watch {
+    /// Begins to watch, with what was known before a restart. Within a runtime.
+    pub fn new(config: &Config, http: reqwest::Client, saved: Saved) -> Watch {
+        let clock = Clock::start();
+        let now = clock.now();
+        let engine = match saved.engine {
+            Some(saved) => Engine::restore(saved, config.markfail.clone(), now),
+            None => Engine::new(config.markfail.clone(), now),
+        };
+        let known = Known {
+            engine,
+            notifier: notifier(config, &http, saved.notify, now),
+            history: History::default(),
+            findings: BTreeMap::new(),
+            fired: BTreeMap::new(),
+            edge: None,
+        };
+        Watch {
+            clock,
+            http,
+            known: Mutex::new(known),
+            status: watch::Sender::new(None),
+            tail: broadcast::Sender::new(limits::TAIL),
+        }
+    }
+
+    /// Takes a changed configuration over. Within a runtime.
+    pub fn configure(&self, config: &Config) {
+        let now = self.clock.now();
+        let mut known = self.known();
+        known.engine = Engine::restore(known.engine.save(), config.markfail.clone(), now);
+        // Its outputs end with it, and what they have not sent yet the new ones send.
+        known.notifier = notifier(config, &self.http, known.notifier.save(), now);
+    }
+
+    /// Takes over what is seen.
+    pub fn observe(&self, seen: Seen) {
+        let now = self.clock.now();
+        let mut known = self.known();
+        known.engine.observe(now, &seen);
+        match seen {
+            Seen::Event { of: Event::Summary(summary) } => known.history.add(now, &summary),
+            Seen::Probe { of: finding } => known.keep(now, finding),
+            Seen::Status { of: status } => {
+                known.edge_is(true, now);
+                self.status.send_replace(Some(Arc::from(status)));
+            }
+            Seen::NoStatus { .. } => known.edge_is(false, now),
+            Seen::StreamOpened
+            | Seen::StreamClosed
+            | Seen::Event { .. }
+            | Seen::CallbackIps { .. } => {}
+        }
+    }
+
+    /// Takes over what is heard of the event stream.
+    pub fn hear(&self, heard: Heard) {
+        let (name, data) = match heard {
+            Heard::Opened => {
+                self.observe(Seen::StreamOpened);
+                ("stream".to_owned(), json!({"open": true}).to_string())
+            }
+            Heard::Closed => {
+                self.observe(Seen::StreamClosed);
+                ("stream".to_owned(), json!({"open": false}).to_string())
+            }
+            Heard::Event(name, data) => {
+                if let Some(event) = Event::parse(&name, &data) {
+                    self.observe(Seen::Event { of: event });
+                }
+                (name, data)
+            }
+        };
+        // Nobody reads it, usually.
+        let _nobody = self.tail.send(Arc::new((name, data)));
+    }
+
+    /// Judges what was seen until now. Called once a second.
+    pub fn tick(&self) {
+        let now = self.clock.now();
+        let mut known = self.known();
+        known.findings.retain(|_, (at, _)| now.saturating_sub(*at) < limits::FINDING_MS);
+        let Known { engine, notifier, fired, .. } = &mut *known;
+        let changes = engine.tick(now);
+        for change in &changes {
+            say_of(change);
+            if change.alert.state == State::Firing {
+                let account = change.alert.account.clone().unwrap_or_default();
+                *fired.entry((account, change.alert.kind)).or_default() += 1;
+            }
+        }
+        notifier.changes(changes);
+        let firing = engine.alerts();
+        let firing: Vec<&Alert> =
+            firing.into_iter().filter(|alert| alert.state == State::Firing).collect();
+        notifier.tick(now, &firing);
+    }
+
+    /// What has to survive a restart.
+    pub fn save(&self) -> Saved {
+        let known = self.known();
+        Saved { engine: Some(known.engine.save()), notify: known.notifier.save() }
+    }
+
+    /// Follows the edge's status.
+    pub fn status(&self) -> watch::Receiver<Option<Arc<Status>>> {
+        self.status.subscribe()
+    }
+
+    /// Follows the live tail from now on.
+    pub fn tail(&self) -> broadcast::Receiver<Told> {
+        self.tail.subscribe()
+    }
+
+    /// Lets `see` see what is known now. Not to be used for long.
+    pub(crate) fn look<T>(&self, see: impl FnOnce(&mut Known, Millis) -> T) -> T {
+        see(&mut self.known(), self.clock.now())
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A line for the log of what has changed.
+fn say_of(Change { alert, .. }: &Change) {
+    let of = alert.account.as_deref().map(|account| format!(" of {account}")).unwrap_or_default();
+    match alert.state {
+        // Not yet worth a line.
+        State::Pending => {}
+        State::Firing => say(format_args!("{}{of} fires", alert.kind.name())),
+        State::Resolved => say(format_args!("{}{of} is over", alert.kind.name())),
+    }
+}
+
+fn notifier(
+    config: &Config,
+    http: &reqwest::Client,
+    saved: notify::Saved,
+    now: Millis,
+) -> Notifier {
+    let mut notifier = Notifier::new(&config.notify, config.language, http.clone(), saved, now);
+    notifier.spawn();
+    notifier
+}
+
+impl Known {
+    fn keep(&mut self, now: Millis, finding: Finding) {
+        let target = (finding.probe, finding.account.clone(), finding.target.clone());
+        if self.findings.len() < limits::FINDINGS || self.findings.contains_key(&target) {
+            self.findings.insert(target, (now, finding));
+        }
+    }
+
+    fn edge_is(&mut self, up: bool, now: Millis) {
+        if self.edge.is_none_or(|(was, _)| was != up) {
+            self.edge = Some((up, now));
+        }
+    }
+}

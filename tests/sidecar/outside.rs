@@ -1,0 +1,116 @@
+//! What the edge looks like from outside: a public URL that does not do what WeChat needs, names that do not resolve.
+
+use std::net::UdpSocket;
+
+use serde_json::Value;
+use wxedge_tests::PATIENCE;
+use wxedge_tests::app::{Answer, App};
+use wxedge_tests::edge::Edge;
+use wxedge_tests::sidecar::{Builder, Sidecar};
+use wxedge_tests::tls::Authority;
+use wxedge_tests::{eventually, folder::Folder};
+
+use crate::{SOON, edge, sidecar};
+
+fn public(edge: &Edge, url: &str) -> Builder {
+    sidecar(edge).line("probe.public_url", &format!("main = {url:?}"))
+}
+
+#[track_caller]
+fn fires(url: &str, alert: &str) -> Value {
+    let edge = edge().start();
+    let sidecar = public(&edge, url).start();
+    let fired = sidecar.await_alert(alert, "firing", SOON);
+    assert_eq!(fired["account"], "main");
+    fired
+}
+
+#[track_caller]
+fn await_success(sidecar: &Sidecar, probe: &str) {
+    eventually(PATIENCE, &format!("{probe} succeeds"), || {
+        let labels = [("account", "main"), ("probe", probe)];
+        sidecar.metrics().sum("wxedge_probe_success", &labels) == Some(1.0)
+    });
+}
+
+#[test]
+fn a_public_url_that_leads_to_the_edge() {
+    let edge = edge().start();
+    let sidecar = public(&edge, &format!("http://{}/wechat/main", edge.callback)).start();
+    for probe in ["tcp", "echo"] {
+        await_success(&sidecar, probe);
+    }
+    eventually(PATIENCE, "the edge has verified it", || {
+        edge.count("wxedge_callbacks_total", &[("outcome", "verified")]) >= 2.0
+    });
+    assert_eq!(sidecar.alerts(), Vec::<Value>::new());
+}
+
+#[test]
+fn a_public_url_that_refuses() {
+    let app = App::start();
+    app.stop_listening();
+    let fired = fires(&app.url(), "connect_timeout");
+    assert_eq!(fired["severity"], "high");
+}
+
+#[test]
+fn a_public_url_that_hangs() {
+    let app = App::answering(Answer::hang());
+    fires(&app.url(), "request_timeout");
+}
+
+#[test]
+fn a_public_url_that_redirects() {
+    let app = App::answering(Answer::status(301).header("location", "https://example.com/"));
+    fires(&app.url(), "response_invalid");
+}
+
+#[test]
+fn a_public_url_that_leads_elsewhere() {
+    let app = App::answering(Answer::new(200, "text/html", "<h1>Welcome</h1>"));
+    let fired = fires(&app.url(), "response_invalid");
+    assert!(fired["example"]["response"].as_str().unwrap().contains("Welcome"), "{fired}");
+}
+
+#[test]
+fn a_certificate_that_ends_soon() {
+    let authority = Authority::new();
+    let folder = Folder::new();
+    authority.issue_ending("localhost", 5).write(&folder, "public");
+    let ca = folder.write("ca.pem", authority.pem());
+    let (cert, key) = (folder.path().join("public.pem"), folder.path().join("public.key"));
+    let edge =
+        edge().listen(&format!("callback_tls = {{ cert = {cert:?}, key = {key:?} }}")).start();
+    let url = format!("https://localhost:{}/wechat/main", edge.callback.port());
+    let sidecar = public(&edge, &url).env("SSL_CERT_FILE", ca.to_str().unwrap()).start();
+    let fired = sidecar.await_alert("tls_expiry", "firing", SOON);
+    assert_eq!(
+        (fired["severity"].as_str(), fired["account"].as_str()),
+        (Some("high"), Some("main"))
+    );
+    await_success(&sidecar, "echo");
+    let ends = sidecar.metrics().sum("wxedge_tls_not_after_timestamp_seconds", &[]).unwrap();
+    let days = (ends - wxedge_tests::message::now_s() as f64) / 86_400.0;
+    assert!((4.0..=5.5).contains(&days), "{days} days");
+}
+
+#[test]
+fn a_name_that_nobody_knows() {
+    let fired = fires("http://nobody.invalid/wechat/main", "dns_failure");
+    assert_eq!(fired["severity"], "high");
+}
+
+#[test]
+fn a_resolver_that_does_not_answer() {
+    let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let edge = edge().start();
+    let resolvers = format!("dns_resolvers = [\"{}\"]", silent.local_addr().unwrap());
+    let sidecar =
+        public(&edge, "http://nobody.invalid/wechat/main").line("probe", &resolvers).start();
+    let fired = sidecar.await_alert("dns_timeout", "firing", SOON);
+    assert_eq!(
+        (fired["severity"].as_str(), fired["account"].as_str()),
+        (Some("medium"), Some("main"))
+    );
+}
