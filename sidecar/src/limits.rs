@@ -80,7 +80,7 @@ pub const EXCERPT_CHARS: usize = 200;
 pub const ALERT_ACCOUNTS: usize = 4096;
 /// Targets of probes that alerts remember: of each account, some resolvers, a connection, a certificate and an answer.
 pub const ALERT_TARGETS: usize = 8 * ALERT_ACCOUNTS;
-/// Credentials of one account, budgets aside: three are known.
+/// Credentials of one account that may fail at once; three are known.
 pub const ALERT_CREDENTIALS: usize = 16;
 /// Names in an alert's words; how many more there are is said.
 pub const ALERT_NAMES: usize = 4;
