@@ -129,7 +129,7 @@ impl Store {
             state
         );
         let limit = i64::try_from(filter.limit.min(limits::SPOOL_PAGE)).unwrap_or(i64::MAX);
-        self.read(|database| {
+        self.read_long(|database| {
             let page = row::entries(database, &sql, (row_id(filter.after), &filter.appid, limit))?;
             let listed = page.into_iter().map(|entry| {
                 let mut listed = listed(database, &self.0.keys, entry)?;
@@ -139,6 +139,36 @@ impl Store {
                 Ok(listed)
             });
             listed.collect()
+        })
+    }
+
+    /// The ids of the entries about a user, those up to `after` left out. Looks at all others.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn spool_about(
+        &self,
+        appid: &str,
+        subject: &str,
+        after: u64,
+    ) -> Result<Vec<u64>, StoreError> {
+        let sql =
+            "SELECT id FROM entry WHERE id > ?1 AND appid = ?2 AND user IN (?3, ?4) ORDER BY id";
+        // Some may be older than the key.
+        let [first, second] = self.user_hashes(appid, subject).map(u64::cast_signed);
+        self.read_long(|database| {
+            let mut query = database.prepare(sql)?;
+            let mut rows = query.query((row_id(after), appid, first, second))?;
+            let mut ids = Vec::new();
+            while let Some(row) = rows.next()? {
+                let id = row.get::<_, i64>(0)?.cast_unsigned();
+                // Another user may have the same hash.
+                let content = content(database, &self.0.keys, id, appid)?;
+                if content.map_or(true, |content| content.subject == subject) {
+                    ids.push(id);
+                }
+            }
+            Ok(ids)
         })
     }
 
@@ -163,7 +193,7 @@ fn listed(database: &Connection, keys: &Keys, entry: Entry) -> rusqlite::Result<
 }
 
 /// The content of an entry that there is.
-pub(super) fn content(
+fn content(
     database: &Connection,
     keys: &Keys,
     id: u64,
