@@ -215,6 +215,8 @@ pub const SPOOL_IDLE: Duration = Duration::from_secs(1);
 pub const SPOOL_EXPIRE: Duration = Duration::from_secs(60);
 /// Entries that one transaction replays, deletes or forgets.
 pub const SPOOL_CHUNK: usize = 1_000;
+/// Of an entry that counts more bytes a page of the list reads only the beginning, a quarter of this.
+pub const SPOOL_LISTED_WHOLE: u64 = 16 * 1024;
 /// Entries on one page of the list.
 pub const SPOOL_PAGE: usize = 1_000;
 /// Bits of an entry's id below the millisecond its process has started in.

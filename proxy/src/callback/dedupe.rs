@@ -159,7 +159,7 @@ impl Dedupe {
     pub fn claim(self: &Arc<Self>, identity: Identity, first_byte: Instant) -> Claim {
         match self.messages.entry(identity) {
             Entry::Occupied(slot) => Claim::Again(slot.get().flight.clone()),
-            Entry::Vacant(_) if self.seen().contains(&identity) => Claim::Answered,
+            Entry::Vacant(_) if self.seen().contains(seen::number(&identity)) => Claim::Answered,
             Entry::Vacant(slot) => {
                 let flight = Arc::new(Flight::new(first_byte));
                 let claim = self.claims.fetch_add(1, Ordering::Relaxed);
@@ -200,9 +200,9 @@ impl Dedupe {
         if stale.is_empty() {
             return;
         }
-        let (mut seen, kept) = (self.seen(), self.kept());
-        stale.iter().for_each(|old| seen.add(&old.identity, old.since, kept));
-        drop(seen);
+        let (mut known, kept) = (self.seen(), self.kept());
+        stale.iter().for_each(|old| known.add(seen::number(&old.identity), old.since, kept));
+        drop(known);
         for old in stale {
             self.messages.remove_if(&old.identity, |_, slot| slot.claim == old.claim);
         }

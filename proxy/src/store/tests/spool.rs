@@ -295,6 +295,24 @@ async fn the_list_comes_in_pages() {
 }
 
 #[tokio::test]
+async fn the_list_does_not_read_long_bodies() {
+    let folder = Folder::new();
+    let store = open(&folder);
+    let long = store.spool(new(), content(&"x".repeat(100_000)), None).await.unwrap();
+    let short = store.spool(new(), content("short"), None).await.unwrap();
+    let database = rusqlite::Connection::open(dir(&folder).join("wxedge.db")).unwrap();
+    let damage =
+        "UPDATE content SET content = CAST(substr(content, 1, length(content) - 1) || '?' AS BLOB)";
+    assert_eq!(database.execute(damage, ()), Ok(2));
+    let page = store.spool_page(&Filter { limit: 9, ..Filter::default() }).unwrap();
+    let [first, second] = page.try_into().expect("two");
+    assert!((first.entry.id, first.content) == (long, Ok(content(""))));
+    assert!((second.entry.id, second.content) == (short, Err(Unreadable::Damaged)));
+    let looked_at = store.spool_entry(long).unwrap().expect("an entry");
+    assert!(looked_at.content == Err(Unreadable::Damaged), "damage shows when it is looked at");
+}
+
+#[tokio::test]
 async fn a_user_is_erased_from_every_file() {
     let folder = Folder::new();
     let store = open(&folder);
