@@ -15,7 +15,7 @@ use crate::store::spool::{Content, Failed};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use wxedge_wechat::message::Message;
 use wxedge_wechat::reply::Answer;
 
@@ -217,8 +217,10 @@ pub(super) fn parcel(account: &Account, kept: &Kept, answer: &Answer) -> Option<
     if messages.is_empty() || !may_send {
         return dropped(LateReply::Dropped);
     }
-    let window = message.reply_window().unwrap_or(Duration::ZERO);
-    let until_s = kept.received_s.saturating_add(i64::try_from(window.as_secs()).unwrap_or(0));
+    // Where there is no window it is over, whatever a clock says.
+    let until_s = message.reply_window().map_or(0, |window| {
+        kept.received_s.saturating_add(i64::try_from(window.as_secs()).unwrap_or(0))
+    });
     Some(Parcel { until_s, sent: 0, messages })
 }
 
