@@ -172,12 +172,12 @@ pub fn unix_now() -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::mpsc::{Receiver, Sender, channel};
+    use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
     /// A reader that reads nothing before it is told to.
     struct Stuck {
         free: Receiver<()>,
-        written: Sender<Vec<u8>>,
+        written: SyncSender<Vec<u8>>,
     }
 
     impl Write for Stuck {
@@ -195,7 +195,7 @@ mod tests {
     #[test]
     fn where_nobody_reads_lines_are_dropped_and_counted_and_nobody_waits() {
         const LINES: usize = 200_000;
-        let ((free, freed), (written, lines)) = (channel(), channel());
+        let ((free, freed), (written, lines)) = (sync_channel(0), sync_channel(8));
         let log = Lines::start("test-log", Stuck { free: freed, written }).unwrap();
         let line = [b'x'; 99];
         for _ in 0..LINES {

@@ -5,7 +5,7 @@
 //! nor stored is forgotten, so that its repeat is a first delivery again.
 //!
 //! Memory: 100 000 messages cost 31 MB, measured with encrypted replies, of which `DEDUPE_ANSWER_BYTES` are answers. After
-//! 60 s, or when there are more, only a number is left of a message ([`seen`]): 10 to 20 bytes, and room for
+//! 60 s, or when there are more, only a number is left of a message (`seen`): 10 to 20 bytes, and room for
 //! `DEDUPE_SEEN` of them. At 5 000 a second answers go after 20 s, still longer than WeChat repeats.
 
 mod seen;
