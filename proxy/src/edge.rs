@@ -18,7 +18,7 @@ use crate::limits;
 use crate::lines::{Lines, unix_now};
 use crate::metrics::Metrics;
 use crate::openid::OpenidKey;
-use crate::spool::Spool;
+use crate::spool::{Orphan, Spool};
 use crate::store::spool::Unreadable;
 use crate::store::{self, Access, Store, StoreKey};
 use crate::summary::Summaries;
@@ -217,12 +217,14 @@ impl Edge {
         if let Some(why) = store.spool_sealed()? {
             return Err(OpenError::Sealed(why));
         }
-        let spool = Spool::open(store.clone(), &config.spool, events.clone(), &metrics)?;
+        let log = Lines::start("access-log", std::io::stdout()).map_err(OpenError::Log)?;
+        let spool =
+            Spool::open(store.clone(), &config.spool, events.clone(), log.clone(), &metrics)?;
         let state = State::new(config, None, &metrics, &store, &spool, &events)?;
         Ok(Edge {
             state: ArcSwap::from_pointee(state),
             metrics,
-            log: Lines::start("access-log", std::io::stdout()).map_err(OpenError::Log)?,
+            log,
             events,
             openid,
             store,
@@ -320,6 +322,12 @@ impl Edge {
         state.accounts.values().find(|account| account.config.appid == appid).cloned()
     }
 
+    /// What the spool has of accounts that are not in the configuration any more.
+    pub fn orphans(&self) -> Vec<Orphan> {
+        let state = self.state.load();
+        self.spool.orphans(state.accounts.values().map(|account| account.config.appid.as_str()))
+    }
+
     /// All metrics as text.
     pub fn render_metrics(&self) -> String {
         let state = self.state.load();
@@ -327,6 +335,9 @@ impl Edge {
         for account in state.accounts.values() {
             account.metrics.spool.show(&account.spool.seen());
         }
+        self.metrics
+            .spool
+            .show_orphans(&self.orphans(), |label| state.accounts.contains_key(label));
         self.metrics.render(remembered, self.spool.bytes())
     }
 

@@ -168,3 +168,53 @@ pub fn unix_now() -> f64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     now.as_millis() as f64 / 1_000.0
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+    /// A reader that reads nothing before it is told to.
+    struct Stuck {
+        free: Receiver<()>,
+        written: SyncSender<Vec<u8>>,
+    }
+
+    impl Write for Stuck {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            let _freed = self.free.recv();
+            let _gone = self.written.send(bytes.to_vec());
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn where_nobody_reads_lines_are_dropped_and_counted_and_nobody_waits() {
+        const LINES: usize = 200_000;
+        let ((free, freed), (written, lines)) = (sync_channel(0), sync_channel(8));
+        let log = Lines::start("test-log", Stuck { free: freed, written }).unwrap();
+        let line = [b'x'; 99];
+        for _ in 0..LINES {
+            log.add(|log| log.extend_from_slice(&line));
+        }
+        assert!(log.0.waiting.lock().unwrap().lines.len() <= limits::LOG_BYTES + 100);
+        drop(free);
+        let mut text = String::new();
+        let note = loop {
+            let more =
+                lines.recv_timeout(Duration::from_secs(15)).expect("what was dropped is said");
+            text.push_str(&String::from_utf8(more).unwrap());
+            if let Some((_, note)) = text.split_once("\"dropped_lines\":") {
+                break note.to_owned();
+            }
+        };
+        let dropped: usize = note.split_once('}').unwrap().0.parse().unwrap();
+        let there = text.lines().filter(|line| line.starts_with('x')).count();
+        assert_eq!(there + dropped, LINES);
+        assert!(there <= 2 * (limits::LOG_BYTES / 100 + 1), "{there} lines were kept");
+    }
+}

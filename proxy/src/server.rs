@@ -32,8 +32,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 
+/// The store was found damaged while it was in use.
+const EXIT_DAMAGED: u8 = 3;
+
 /// `wxedge run`: serves until it is told to stop. Exit 2 is a configuration that cannot be used, 1 a start that
-/// failed for another reason, a refused takeover among them.
+/// failed for another reason, a refused takeover among them. Exit 3 asks for another start, which mends the store.
 pub fn run(path: &Path, upgrade: bool) -> ExitCode {
     if let Err(error) = process_log::start() {
         process_log::say(&format!("wxedge cannot start: {error}"));
@@ -58,12 +61,18 @@ pub fn run(path: &Path, upgrade: bool) -> ExitCode {
     }
     match start(path, config, upgrade) {
         Ok((server, signals, edge)) => {
-            let refused = signals.refused.clone();
+            let (refused, damaged) = (signals.refused.clone(), signals.damaged.clone());
             server.run(RunArgs { shutdown_signal: Box::new(signals) });
             close(&edge);
             edge.log.flush();
             process_log::flush();
-            if refused.load(Ordering::Relaxed) { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+            if damaged.load(Ordering::Relaxed) {
+                ExitCode::from(EXIT_DAMAGED)
+            } else if refused.load(Ordering::Relaxed) {
+                ExitCode::FAILURE
+            } else {
+                ExitCode::SUCCESS
+            }
         }
         Err(error) => {
             process_log::say(&format!("wxedge cannot start: {error}"));
@@ -160,6 +169,7 @@ fn start(
         admin_phase,
         start: Mutex::new(Some(Start { takeover, sockets })),
         refused: Arc::default(),
+        damaged: Arc::default(),
     };
     Ok((server, signals, edge))
 }

@@ -149,9 +149,12 @@ fn the_status_has_this_shape() {
     let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
     assert_eq!(
         keys(&status),
-        ["accounts", "api_base", "config", "ready", "started", "store", "version"]
+        ["accounts", "api_base", "config", "ready", "spool_orphans", "started", "store", "version"]
     );
-    assert_eq!(keys(&status["store"]), ["bytes", "bytes_max", "salvaged", "url", "writable"]);
+    assert_eq!(
+        keys(&status["store"]),
+        ["bytes", "bytes_max", "error", "salvaged", "url", "writable"]
+    );
     assert_eq!(status["version"], env!("CARGO_PKG_VERSION"));
     assert_eq!(status["ready"], true);
     assert!((status["started"].as_i64().unwrap() - now_s()).abs() < 60);

@@ -321,8 +321,21 @@ fn what_an_account_left_goes_by_its_appid() {
     assert_eq!(left.len(), 2);
     assert!(left.iter().all(|entry| entry["account"] == "wx0123456789other"));
     assert_eq!(edge.admin("/v1/spool?account=other").status, 404);
+    let orphan = json!({"appid": "wx0123456789other", "pending": 1, "dead": 1});
+    let mut seen = edge.status()["spool_orphans"].clone();
+    assert!(seen[0].as_object_mut().unwrap().remove("oldest_s").is_some());
+    assert_eq!(seen, json!([orphan]));
+    edge.await_stderr("1 messages of wx0123456789other wait in the spool and 1 are dead letters");
+    for state in ["pending", "dead"] {
+        let labels = [("account", "wx0123456789other"), ("state", state)];
+        edge.assert_count("wxedge_spool_entries", &labels, 1.0);
+    }
     let user = left[0]["subject"].as_str().unwrap();
     let target = format!("/v1/spool?account=wx0123456789other&subject={user}");
     assert_eq!(edge.operate("DELETE", &target).json(), json!({"erased": 1}));
     assert_eq!(entries(&edge, "").len(), 6);
+    let last = left[1]["id"].as_str().unwrap();
+    assert_eq!(edge.operate("DELETE", &format!("/v1/spool/{last}")).status, 204);
+    assert_eq!(edge.status()["spool_orphans"], json!([]));
+    assert!(!edge.admin("/metrics").text().contains("wx0123456789other"), "its series are gone");
 }

@@ -186,7 +186,10 @@ fn a_process_that_is_killed_while_wechat_thinks_leaves_a_question() {
     late.end(Signal::SIGKILL);
     gate.open();
     late.begin_again();
-    assert_reason(&late.await_dead(&user), "maybe_sent");
+    let dead = late.await_dead(&user);
+    assert_reason(&dead, "maybe_sent");
+    let bytes = dead["bytes"].as_f64().unwrap();
+    late.edge.assert_count("wxedge_spool_bytes", &[], bytes);
     late.say_late("next");
     late.await_messages(2);
     late.assert_late(&[("sent", 1)]);

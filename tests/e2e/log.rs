@@ -1,12 +1,19 @@
-//! The access log: one JSON line a request, enough to find a user's message and nothing that tells who it was.
+//! The access log: one JSON line a request, and one a call that the edge makes by itself; enough to find a user's message
+//! and nothing that tells who it was.
 
 use std::collections::HashSet;
 
+use serde_json::{Value, json};
 use wxedge_tests::app::{Answer, App};
 use wxedge_tests::canary;
+use wxedge_tests::edge::Edge;
 use wxedge_tests::message::{Message, now_s};
 use wxedge_tests::wechat::Mode;
+use wxedge_tests::wechat_api::Fault;
+use wxedge_tests::{PATIENCE, eventually};
 
+use crate::late_replies::{Late, SEND};
+use crate::spool::{acknowledged, await_entries, quick};
 use crate::{PROGRAM, edge};
 
 #[test]
@@ -109,4 +116,84 @@ fn every_request_has_its_line_and_its_id() {
     assert_eq!(log[2].get("ce_id"), None, "nothing of a request that nobody signed is believed");
     assert_eq!(log[2].get("user"), None);
     assert!(log[2]["reason"].is_string() && log[3]["reason"].is_string());
+}
+
+/// The lines of a call of the edge's own, once there are so many.
+#[track_caller]
+fn await_calls(edge: &Edge, call: &str, lines: usize) -> Vec<Value> {
+    eventually(PATIENCE, &format!("{lines} lines of {call}"), || edge.log_of(call).len() >= lines);
+    let log = edge.log_of(call);
+    assert_eq!(log.len(), lines, "{log:?}");
+    log
+}
+
+#[test]
+fn a_callback_that_the_app_failed_says_how_and_every_redelivery_has_its_line() {
+    let app = App::answering(Answer::taken());
+    app.script([Answer::status(503), Answer::status(500), Answer::status(422)]);
+    let edge = quick(&app).start();
+    acknowledged(&edge, &Message::text("hi"));
+    await_entries(&edge, 0, 1);
+    acknowledged(&edge, &Message::text("well"));
+    app.script([Answer::status(410)]);
+    acknowledged(&edge, &Message::text("dead"));
+
+    let log = edge.await_log(3);
+    let of = |line: &Value| json!([line["outcome"], line["app_status"], line["dead_letter"]]);
+    let mut callbacks: Vec<_> = log.iter().map(of).collect();
+    callbacks.sort_by_key(|callback| callback[1].as_u64());
+    assert_eq!(
+        callbacks,
+        [
+            json!(["acknowledged", null, null]),
+            json!(["fallback_error", 410, true]),
+            json!(["fallback_error", 503, null]),
+        ]
+    );
+    let calls = await_calls(&edge, "redelivery", 2);
+    for (call, result, status, attempt) in
+        [(&calls[0], "failed", 500, 2), (&calls[1], "dead", 422, 3)]
+    {
+        assert_eq!(
+            json!([
+                call["account"],
+                call["kind"],
+                call["result"],
+                call["reason"],
+                call["app_status"],
+                call["attempt"]
+            ]),
+            json!(["main", "text", result, "status", status, attempt])
+        );
+        assert_eq!(call["ce_id"], app.requests()[0].header("ce-id").unwrap());
+        let parent = app.requests()[attempt - 1].header("traceparent").unwrap().to_owned();
+        assert!(parent.contains(call["request_id"].as_str().unwrap()), "{parent} {call}");
+        assert!(call["total_ms"].as_f64().unwrap() > 0.0);
+    }
+}
+
+#[test]
+fn a_late_call_and_a_late_reply_have_their_lines() {
+    let late = Late::start();
+    late.say_late("hi");
+    late.await_messages(1);
+    let call = await_calls(&late.edge, "late_call", 1).remove(0);
+    assert_eq!(json!([call["result"], call["attempt"]]), json!(["taken", 1]));
+    assert!(call["total_ms"].as_f64().unwrap() >= 500.0, "{call}");
+    let callback = late.edge.await_log(1).remove(0);
+    assert_eq!(
+        (&call["request_id"], &call["ce_id"]),
+        (&callback["request_id"], &callback["ce_id"])
+    );
+    let reply = await_calls(&late.edge, "late_reply", 1).remove(0);
+    assert_eq!(json!([reply["result"], reply["attempt"]]), json!(["sent", 1]));
+    assert_eq!((&reply["account"], &reply["ce_id"]), (&call["account"], &call["ce_id"]));
+
+    late.api.fault_next(SEND, 1, Fault::Errcode(45047));
+    late.say_late("once more");
+    let reply = await_calls(&late.edge, "late_reply", 2).remove(1);
+    assert_eq!(
+        json!([reply["result"], reply["reason"], reply["errcode"]]),
+        json!(["refused", "count", 45047])
+    );
 }

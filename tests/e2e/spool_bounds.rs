@@ -2,12 +2,14 @@
 
 use std::sync::{Arc, Barrier};
 
+use serde_json::json;
 use wxedge_tests::app::{Answer, App, Gate};
 use wxedge_tests::edge::Account;
 use wxedge_tests::message::{Message, openid};
 use wxedge_tests::thread;
 use wxedge_tests::wechat::Mode;
 
+use crate::api::{Wechat, before};
 use crate::spool::{acknowledged, await_entries, quick};
 
 const MIB: f64 = 1_048_576.0;
@@ -105,4 +107,24 @@ fn a_storm_beyond_max_in_flight_is_acknowledged_and_delivered_whole() {
     ids.sort();
     ids.dedup();
     assert_eq!(ids.len(), STORM);
+}
+
+#[test]
+fn a_late_reply_that_finds_no_room_is_counted_as_lost() {
+    let (api, app) = (Wechat::start(), App::answering(Answer::status(500)));
+    let edge = before(&api).app(&app).mode(Mode::Plain);
+    let edge = edge.spool("retry_min_ms = 60000").spool("max_bytes = 1048576").start();
+    for _ in 0..3 {
+        acknowledged(&edge, &Message::text(&"x".repeat(340_000)));
+    }
+    // A kind without a passive form: WeChat hears `success`, and the reply follows.
+    let menu = json!({"msgtype": "msgmenu", "msgmenu": {"head_content": "x".repeat(40_000)}});
+    app.answer(Answer::json(&menu));
+    acknowledged(&edge, &Message::text("hi"));
+    edge.assert_count("wxedge_late_replies_total", &[("result", "lost")], 1.0);
+    edge.await_stderr("a late reply is lost: the spool is full");
+    let line = edge.log_of("late_reply").remove(0);
+    assert_eq!(json!([line["result"], line["reason"]]), json!(["lost", "spool_full"]));
+    await_entries(&edge, 3, 0);
+    assert_eq!(api.custom_messages().len(), 0);
 }

@@ -7,7 +7,7 @@ use nix::sys::signal::Signal;
 use wxedge_tests::app::{Answer, App, Gate};
 use wxedge_tests::edge::{Builder, Edge};
 use wxedge_tests::folder::Folder;
-use wxedge_tests::message::{Message, openid};
+use wxedge_tests::message::{Message, now_s, openid};
 use wxedge_tests::{PATIENCE, eventually, thread};
 
 use crate::spool::{acknowledged, attempt, await_entries, entries, quick, slow, texts};
@@ -166,4 +166,26 @@ fn with_a_key_nothing_on_disk_can_be_read_and_without_one_it_can() {
     assert_eq!(replayed.status, 202, "{}", replayed.text());
     await_entries(&sealed, 0, 0);
     assert_eq!(texts(&app.requests()[calls..]), [WORDS, WORDS]);
+}
+
+#[test]
+fn a_replayed_dead_letter_has_its_new_time_also_after_a_restart() {
+    let app = App::answering(Answer::status(500));
+    app.script([Answer::status(400)]);
+    let builder = quick(&app).spool("give_up_after_s = 4");
+    let old = builder.start();
+    acknowledged(&old, &Message::text("hi"));
+    await_entries(&old, 0, 1);
+    let dead = entries(&old, "state=dead").remove(0);
+    eventually(PATIENCE, "it is older than give_up_after_s", || {
+        now_s() > dead["received"].as_i64().unwrap() + 4
+    });
+    let replay = format!("/v1/spool/{}/replay", dead["id"].as_str().unwrap());
+    assert_eq!(old.operate("POST", &replay).status, 202);
+    let new = restart(old, Signal::SIGKILL, &builder);
+    let before = app.calls();
+    eventually(PATIENCE, "it is tried again and again", || app.calls() >= before + 2);
+    await_entries(&new, 1, 0);
+    await_entries(&new, 0, 1);
+    assert_eq!(entries(&new, "state=dead")[0]["reason"], "status", "and then given up");
 }

@@ -1,16 +1,17 @@
-//! The machine's clock jumps by an hour, forth and back, while the edge runs and while it does not: what waits is
-//! delivered as often as before, and nothing becomes a dead letter before its time.
+//! The machine's clock jumps by an hour and by days, forth and back, while the edge runs and while it does not: what waits
+//! is delivered as often as before, nothing becomes a dead letter before its time, and none is forgotten before its own.
 //!
-//! It fails when what waits is delivered all at once, or only when the clock is where it was, or given up by a clock that
-//! is wrong. The clock is libfaketime's, which reads a file; time that only grows stays the system's own.
+//! It fails when what waits is delivered all at once, or only when the clock is where it was, or given up or forgotten by a
+//! clock that is wrong. The clock is libfaketime's, which reads a file; time that only grows stays the system's own.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use wxedge_tests::edge::{Builder, Edge};
+use wxedge_tests::app::{Answer, App};
+use wxedge_tests::edge::{Account, Builder, Edge};
 use wxedge_tests::folder::Folder;
-use wxedge_tests::message::now_s;
+use wxedge_tests::message::{Message, now_s};
 use wxedge_tests::wechat::Verdict;
 use wxedge_tests::{PATIENCE, eventually, spool};
 
@@ -18,6 +19,7 @@ use crate::PROGRAM;
 use crate::ill::{FAILS, Ill};
 
 const HOUR_S: i64 = 3_600;
+const DAY_S: i64 = 24 * HOUR_S;
 
 /// A clock that is wrong by what its file says.
 struct Clock(Folder);
@@ -67,7 +69,7 @@ fn is_redelivered(ill: &Ill, edge: &Edge, when: &str) {
     eventually(PATIENCE, &format!("redelivery goes on {when}"), || ill.app.calls() >= before + 2);
     let (calls, seconds) = (ill.app.calls() - before, begun.elapsed().as_secs_f64());
     assert!((calls as f64) < 2.0 + 10.0 * seconds, "{calls} calls in {seconds} s {when}");
-    assert!(spool::pending(edge, None) > 0, "nothing is given up {when}");
+    assert!(spool::pending(edge, Some("main")) > 0, "nothing is given up {when}");
 }
 
 #[test]
@@ -103,4 +105,40 @@ fn an_hour_forth_and_back_neither_stops_redelivery_nor_makes_it_a_storm() {
     let report = ill.journal.report();
     println!("{report}");
     report.assert_kept();
+}
+
+#[test]
+fn days_ahead_neither_bury_what_waits_nor_forget_what_is_dead() {
+    let clock = Clock::right();
+    let ill = Ill::start(FAILS, 1);
+    let refuses = App::answering(Answer::status(400));
+    let dead = Account::named("dead").url(&refuses.url()).without_secret();
+    let accounts = [ill.account("main"), dead].map(|account| account.line("replay_window_s = 0"));
+    let builder = clock.under(Builder::new(PROGRAM)).accounts(accounts);
+    let builder = builder.spool("retry_min_ms = 300").spool("retry_max_ms = 1000");
+    let builder = builder.folder(&Arc::new(Folder::new()));
+    let mut edge = builder.start();
+    assert_eq!(ill.deliver(&edge.wechat_of("main"), 0).verdict, Verdict::Acknowledged);
+    let refused = edge.wechat_of("dead").deliver(&Message::text("hi"));
+    assert_eq!(refused.verdict, Verdict::Acknowledged);
+    let is_kept = |edge: &Edge, when: &str| {
+        is_redelivered(&ill, edge, when);
+        let left = edge.admin("/v1/spool?account=dead").json();
+        assert_eq!(left["entries"].as_array().unwrap().len(), 1, "{when}");
+    };
+    is_kept(&edge, "before");
+    for days in [30, -30, 3] {
+        clock.jump(days * DAY_S);
+        is_kept(&edge, &format!("at {days:+} days"));
+    }
+    // 3 days are more than give_up_after_s, 30 more than retention_days.
+    for days in [3, 30, -30, 30, 0] {
+        edge.kill();
+        clock.jump(days * DAY_S);
+        edge = builder.start();
+        is_kept(&edge, &format!("after a start at {days:+} days"));
+    }
+    ill.recover();
+    spool::await_empty(&edge, Some("main"), Duration::from_secs(30));
+    ill.journal.report().assert_kept();
 }

@@ -2,15 +2,17 @@
 //! the app takes needs no disk, and when the disk is well again so is the edge.
 //!
 //! It fails when something is acknowledged that is not on disk, when an answer comes too late for WeChat, when the edge
-//! does not say that its store cannot be written, and when it does not mend itself.
+//! does not say that its store cannot be written, when it does not mend itself, and when the app waits for the disk.
 
 use std::time::Duration;
 
 use nix::errno::Errno;
+use wxedge_tests::app::{Answer, App, Gate};
 use wxedge_tests::disk::Disk;
-use wxedge_tests::edge::Edge;
+use wxedge_tests::edge::{Account, Edge};
+use wxedge_tests::message::Message;
 use wxedge_tests::wechat::Verdict;
-use wxedge_tests::{PATIENCE, Ruler, eventually, spool};
+use wxedge_tests::{PATIENCE, Ruler, eventually, spool, thread};
 
 use crate::edge;
 use crate::ill::{FAILS, Fault, Ill};
@@ -105,4 +107,48 @@ fn a_slow_disk_keeps_nobody_waiting_longer_than_wechat_does() {
     }
     let report = fails.journal.report();
     assert!(report.acknowledged > 0, "a disk that is slow, but in time, is no fault: {report}");
+}
+
+#[test]
+fn what_waits_is_delivered_while_the_disk_forgets_what_was_and_once_more_after_a_crash() {
+    const MESSAGES: usize = 5;
+    let disk = Disk::new();
+    let ill = Ill::start(FAILS, USERS);
+    let builder = disk.under(edge()).accounts([ill.account("main")]).spool("concurrency = 1");
+    let mut edge = builder.start();
+    ill.write(&edge.wechat(), MESSAGES);
+    disk.delay_syncs(Duration::from_secs(5));
+    let before = ill.app.calls();
+    ill.recover();
+    // One place, and 40 messages: each would wait for a sync of 5 s if it were given back with the row.
+    eventually(PATIENCE, "all are delivered", || ill.app.calls() >= before + USERS * MESSAGES);
+    assert!(spool::pending(&edge, None) > 0, "they count until their rows are gone");
+    assert!(disk.hits() > 0, "it asked the disk");
+    edge.kill();
+    disk.heal();
+    let edge = builder.folder(&edge.folder()).start();
+    spool::await_empty(&edge, None, PATIENCE);
+    let report = ill.journal.report();
+    println!("{report}");
+    report.assert_kept();
+}
+
+#[test]
+fn an_answer_that_comes_while_the_disk_hangs_is_given_to_wechat() {
+    let (disk, gate) = (Disk::new(), Gate::closed());
+    let app = App::answering(Answer::text("here").behind(&gate));
+    let account = Account::named("main").url(&app.url()).without_secret();
+    let edge = disk.under(edge()).accounts([account.upstream("deadline_ms = 800")]).start();
+    disk.delay_syncs(Duration::from_secs(6));
+    let wechat = edge.wechat();
+    let waiting = thread(move || wechat.deliver(&Message::text("hi")));
+    eventually(PATIENCE, "the message is on its way to the disk", || disk.hits() > 0);
+    gate.open();
+    let delivery = waiting.join().unwrap();
+    assert!(matches!(delivery.verdict, Verdict::Replied(_)), "{delivery:?}");
+    disk.heal();
+    eventually(PATIENCE, "its row is gone", || {
+        edge.admin("/v1/spool").json()["entries"].as_array().is_some_and(Vec::is_empty)
+    });
+    assert_eq!((app.calls(), spool::pending(&edge, None)), (1, 0));
 }

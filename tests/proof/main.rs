@@ -17,5 +17,5 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_wxedge");
 
 /// The program under test, in a hurry to deliver again.
 fn edge() -> Builder {
-    Builder::new(PROGRAM).more("[spool]\nretry_min_ms = 100\nretry_max_ms = 1000")
+    Builder::new(PROGRAM).spool("retry_min_ms = 100").spool("retry_max_ms = 1000")
 }

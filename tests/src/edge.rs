@@ -594,12 +594,25 @@ impl Edge {
         panic!("outcomes are {seen:?}, not {expected:?}; log: {:#?}", self.log());
     }
 
-    /// The access log until now.
+    /// The access log until now: a line a request.
     ///
     /// # Panics
     /// When a line is no JSON.
     #[must_use]
     pub fn log(&self) -> Vec<Value> {
+        self.lines().into_iter().filter(|line| line.get("call").is_none()).collect()
+    }
+
+    /// The lines of this kind of call that the edge made by itself: `redelivery`, `late_call` or `late_reply`.
+    ///
+    /// # Panics
+    /// When a line is no JSON.
+    #[must_use]
+    pub fn log_of(&self, call: &str) -> Vec<Value> {
+        self.lines().into_iter().filter(|line| line["call"] == call).collect()
+    }
+
+    fn lines(&self) -> Vec<Value> {
         let text = self.stdout.text();
         let json =
             |line: &str| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line:?}"));

@@ -123,8 +123,17 @@ impl Admin {
         }
     }
 
-    fn is_ready(&self) -> bool {
-        self.ready.load(Ordering::Relaxed) && !self.edge.draining()
+    /// Why the edge should get no callbacks, if it should not.
+    fn unready(&self) -> Option<&'static str> {
+        if !self.ready.load(Ordering::Relaxed) {
+            Some("it is starting")
+        } else if self.edge.draining() {
+            Some("it is ending")
+        } else if self.edge.store.is_damaged() {
+            Some("its store is damaged; a restart saves what can be read")
+        } else {
+            None
+        }
     }
 
     /// Nothing when the answer was a stream, which is over.
@@ -135,8 +144,10 @@ impl Admin {
     ) -> Option<Response> {
         Some(match endpoint {
             Endpoint::Health => Response::text(200, "ok\n"),
-            Endpoint::Readiness if self.is_ready() => Response::text(200, "ready\n"),
-            Endpoint::Readiness => Response::text(503, "not ready\n"),
+            Endpoint::Readiness => match self.unready() {
+                None => Response::text(200, "ready\n"),
+                Some(why) => Response::text(503, format!("not ready: {why}\n")),
+            },
             Endpoint::Metrics => Response {
                 content_type: "text/plain; version=0.0.4; charset=utf-8",
                 ..Response::text(200, self.edge.render_metrics())

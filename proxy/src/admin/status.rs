@@ -7,6 +7,8 @@ use crate::callback::unix_now_s;
 use crate::config::{Mode, SourceIp, Target};
 use crate::credential::{Credential, Credentials};
 use crate::edge::Edge;
+use crate::spool::Orphan;
+use crate::store::StoreError;
 use serde_json::{Value, json};
 use std::sync::{Arc, PoisonError};
 
@@ -25,10 +27,11 @@ impl Admin {
         json!({
             "version": env!("CARGO_PKG_VERSION"),
             "started": self.started,
-            "ready": self.is_ready(),
+            "ready": self.unready().is_none(),
             "store": {
                 "url": format!("embedded:{}", store.display()),
                 "writable": self.edge.store.is_writable(),
+                "error": self.edge.store.is_damaged().then(|| StoreError::Damaged.to_string()),
                 "bytes": self.edge.store.bytes(),
                 "bytes_max": config.spool.max_bytes,
                 "salvaged": self.edge.store.salvaged().map(|salvage| json!({
@@ -39,9 +42,14 @@ impl Admin {
             },
             "config": {"loaded": loaded.at, "error": loaded.error},
             "api_base": bases.collect::<Vec<_>>(),
+            "spool_orphans": self.edge.orphans().iter().map(orphan).collect::<Vec<_>>(),
             "accounts": accounts.iter().map(|a| of_account(a, &self.edge)).collect::<Vec<_>>(),
         })
     }
+}
+
+fn orphan(Orphan { appid, seen }: &Orphan) -> Value {
+    json!({"appid": &**appid, "pending": seen.pending, "dead": seen.dead, "oldest_s": seen.oldest_s})
 }
 
 fn of_account(account: &Account, edge: &Edge) -> Value {

@@ -13,7 +13,7 @@ use crate::account::{Account, App, Place};
 use crate::connection::{Arrival, Response};
 use crate::limits;
 use crate::outcome::Outcome;
-use crate::upstream::{self, AppAnswer, Failure, Upstream};
+use crate::upstream::{self, AppAnswer, Failure, Fate, Upstream};
 use pingora::ErrorType;
 use pingora::protocols::http::ServerSession;
 use std::future::Future;
@@ -85,8 +85,11 @@ impl Delivery<'_> {
             Judged::Failed(fallen) => {
                 account.spool.app_failed(&fallen.failure);
                 let flight = claimed.flight().clone();
+                let dead = fallen.failure.fate() == Fate::Dead;
                 self.keeper().store(claimed, fallen);
-                Box::pin(self.landing(session, &flight)).await
+                let landed = Box::pin(self.landing(session, &flight)).await;
+                record.notes().dead_letter = dead && landed.is_ok();
+                landed
             }
         }
     }

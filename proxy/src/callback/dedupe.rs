@@ -4,15 +4,18 @@
 //! for 60 s afterwards it gets the kept answer, later a plain acknowledgement. A message that was neither delivered
 //! nor stored is forgotten, so that its repeat is a first delivery again.
 //!
-//! Memory: 100 000 messages cost 31 MB, measured with encrypted replies, of which `DEDUPE_ANSWER_BYTES` are answers and go
-//! after 60 s. Above 100 000 messages in that time the oldest are forgotten first: at 5 000 a second that is
-//! after 20 s, still longer than WeChat repeats.
+//! Memory: 100 000 messages cost 31 MB, measured with encrypted replies, of which `DEDUPE_ANSWER_BYTES` are answers. After
+//! 60 s, or when there are more, only a number is left of a message (`seen`): 10 to 20 bytes, and room for
+//! `DEDUPE_SEEN` of them. At 5 000 a second answers go after 20 s, still longer than WeChat repeats.
+
+mod seen;
 
 use crate::connection::Response;
 use crate::limits;
 use crate::outcome::Outcome;
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
+use seen::Seen;
 use std::collections::VecDeque;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
@@ -28,6 +31,8 @@ pub struct Dedupe {
     kept_ms: AtomicU64,
     messages: DashMap<Identity, Slot, BuildHasherDefault<Uniform>>,
     answered: Mutex<Answered>,
+    /// Those that are in neither any more.
+    seen: Mutex<Seen>,
     claims: AtomicU64,
 }
 
@@ -50,17 +55,14 @@ impl Hasher for Uniform {
 #[derive(Debug)]
 struct Slot {
     claim: u64,
-    /// None once the answer is no longer kept.
-    flight: Option<Arc<Flight>>,
+    flight: Arc<Flight>,
 }
 
-/// The answered messages, oldest first. Those that still run are bounded by `max_in_flight`.
+/// The messages whose answers are kept, oldest first. Those that still run are bounded by `max_in_flight`.
 #[derive(Debug, Default)]
 struct Answered {
     messages: VecDeque<Remembered>,
-    /// How many of them, from the front, have lost their answer.
-    bare: usize,
-    /// What the other answers hold.
+    /// What the answers hold.
     bytes: usize,
 }
 
@@ -131,6 +133,7 @@ impl Dedupe {
             kept_ms: AtomicU64::new(0),
             messages: DashMap::default(),
             answered: Mutex::default(),
+            seen: Mutex::default(),
             claims: AtomicU64::new(0),
         };
         dedupe.keep(kept);
@@ -144,25 +147,23 @@ impl Dedupe {
 
     /// How many messages are remembered.
     pub fn len(&self) -> usize {
-        self.messages.len()
+        self.messages.len() + self.seen().len()
     }
 
     /// Whether nothing is remembered.
     pub fn is_empty(&self) -> bool {
-        self.messages.is_empty()
+        self.len() == 0
     }
 
     /// Claims a message for the delivery that began at `first_byte`; a repeat is counted.
     pub fn claim(self: &Arc<Self>, identity: Identity, first_byte: Instant) -> Claim {
         match self.messages.entry(identity) {
-            Entry::Occupied(slot) => match &slot.get().flight {
-                Some(flight) => Claim::Again(flight.clone()),
-                None => Claim::Answered,
-            },
+            Entry::Occupied(slot) => Claim::Again(slot.get().flight.clone()),
+            Entry::Vacant(_) if self.seen().contains(seen::number(&identity)) => Claim::Answered,
             Entry::Vacant(slot) => {
                 let flight = Arc::new(Flight::new(first_byte));
                 let claim = self.claims.fetch_add(1, Ordering::Relaxed);
-                slot.insert(Slot { claim, flight: Some(flight.clone()) });
+                slot.insert(Slot { claim, flight: flight.clone() });
                 Claim::First(Claimed { dedupe: self.clone(), flight, identity, claim })
             }
         }
@@ -171,9 +172,10 @@ impl Dedupe {
     /// Forgets what is too old.
     pub fn sweep(&self, now: Instant) {
         self.forget(self.answered.lock().unwrap_or_else(PoisonError::into_inner), now);
+        self.seen().sweep(now, self.kept());
     }
 
-    /// Remembers an answered message, in the place of those that are too many for it.
+    /// Keeps the answer to a message, in the place of those that are too many for it.
     fn remember(&self, message: Remembered) {
         let mut answered = self.answered.lock().unwrap_or_else(PoisonError::into_inner);
         answered.bytes += message.bytes;
@@ -181,42 +183,37 @@ impl Dedupe {
         self.forget(answered, message.since);
     }
 
-    /// Forgets what is too old or too much.
+    /// Forgets answers that are too old or too much; their messages stay known.
     fn forget(&self, mut answered: MutexGuard<'_, Answered>, now: Instant) {
-        let kept = Duration::from_millis(self.kept_ms.load(Ordering::Relaxed));
         let mut stale = Vec::new();
-        let mut forgotten = Vec::new();
-        while let Some(oldest) = answered.messages.get(answered.bare).copied()
-            && (now.duration_since(oldest.since) > limits::DEDUPE_ANSWER
-                || answered.bytes > limits::DEDUPE_ANSWER_BYTES)
-        {
-            answered.bare += 1;
-            answered.bytes -= oldest.bytes;
-            stale.push(oldest);
-        }
         while let Some(oldest) = answered.messages.front().copied()
-            && (now.duration_since(oldest.since) > kept
+            && (now.duration_since(oldest.since) > limits::DEDUPE_ANSWER
+                || answered.bytes > limits::DEDUPE_ANSWER_BYTES
                 || answered.messages.len() > limits::DEDUPE_ENTRIES)
         {
             answered.messages.pop_front();
-            match answered.bare.checked_sub(1) {
-                Some(bare) => answered.bare = bare,
-                None => answered.bytes -= oldest.bytes,
-            }
-            forgotten.push(oldest);
+            answered.bytes -= oldest.bytes;
+            stale.push(oldest);
         }
-        // The table has locks of its own, which are never waited for under this one.
+        // The table has locks of its own, which are never waited for under these.
         drop(answered);
-        for old in stale {
-            if let Some(mut slot) = self.messages.get_mut(&old.identity)
-                && slot.claim == old.claim
-            {
-                slot.flight = None;
-            }
+        if stale.is_empty() {
+            return;
         }
-        for old in forgotten {
+        let (mut known, kept) = (self.seen(), self.kept());
+        stale.iter().for_each(|old| known.add(seen::number(&old.identity), old.since, kept));
+        drop(known);
+        for old in stale {
             self.messages.remove_if(&old.identity, |_, slot| slot.claim == old.claim);
         }
+    }
+
+    fn kept(&self) -> Duration {
+        Duration::from_millis(self.kept_ms.load(Ordering::Relaxed))
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -76,7 +76,13 @@ pub fn judge(
             let meant = Answer::interpret(answer.content_type.as_deref(), &answer.body, message);
             if let Answer::Invalid(invalid) = &meant {
                 account.failed(Failure::Invalid);
-                *notes = Notes { reason: invalid.label(), invalid: true, response: answer.body };
+                *notes = Notes {
+                    reason: invalid.label(),
+                    invalid: true,
+                    response: answer.body,
+                    app_status: Some(answer.status),
+                    dead_letter: false,
+                };
             }
             return Judged::Taken(meant);
         }
@@ -87,7 +93,13 @@ pub fn judge(
         account.failed(fallen.failure);
     }
     let response = fallen.answer.as_ref().map(|answer| answer.body.clone()).unwrap_or_default();
-    *notes = Notes { reason: fallen.failure.reason(), invalid: false, response };
+    *notes = Notes {
+        reason: fallen.failure.reason(),
+        invalid: false,
+        response,
+        app_status: fallen.answer.as_ref().map(|answer| answer.status),
+        dead_letter: false,
+    };
     Judged::Failed(fallen)
 }
 

@@ -26,6 +26,10 @@ pub struct Notes {
     pub invalid: bool,
     /// The app's answer, if it was not a good one.
     pub response: Bytes,
+    /// Its HTTP status.
+    pub app_status: Option<u16>,
+    /// The app will never take the message, which is a dead letter now.
+    pub dead_letter: bool,
 }
 
 /// Begun with a callback, finished with its outcome. Dropped unfinished, as after a panic, it counts as `unavailable`.
@@ -164,6 +168,12 @@ impl Record {
             line.text("reason", self.notes.reason);
         }
         line.integer("status", outcome.status().into());
+        if let Some(status) = self.notes.app_status {
+            line.integer("app_status", status.into());
+        }
+        if self.notes.dead_letter {
+            line.holds("dead_letter");
+        }
         line.address("source", self.source);
         if self.unlisted {
             line.holds("source_unlisted");

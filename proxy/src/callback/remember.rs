@@ -15,9 +15,11 @@ use crate::account::{Account, Late, Place};
 use crate::connection::{Arrival, Response};
 use crate::edge::Edge;
 use crate::limits;
+use crate::metrics::Redelivery;
 use crate::outcome::Outcome;
-use crate::spool::{Kept, Leased, Refused, late};
-use crate::upstream::{AppAnswer, Failure};
+use crate::spool::{self, Ended, Kept, Leased, Refused, late};
+use crate::upstream::{AppAnswer, Failure, Fate};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::time::{sleep_until, timeout_at};
@@ -105,55 +107,114 @@ impl Keeper {
     }
 
     async fn see_through(self, claimed: Claimed, call: Call, place: Late) {
-        let flight = claimed.flight().clone();
+        let (flight, begun) = (claimed.flight().clone(), call.begun);
         let mut held = Held::Claimed(claimed);
         // When the call was counted as failed, if it was.
         let mut overdue = None;
         let mut not_before = Instant::now();
         let mut answer = std::pin::pin!(rest(call, &self.account));
-        let result = loop {
-            tokio::select! {
-                biased;
-                result = &mut answer => break result,
-                () = self.must_be_stored(&flight, not_before), if matches!(held, Held::Claimed(_)) => {}
-            }
-            if overdue.is_none() {
-                overdue = Some(Instant::now());
-                self.account.failed(Failure::Timeout);
-                self.account.spool.app_failed(&Failure::Timeout);
-            }
-            held = match (held, self.account.spool.lease(&self.message).await) {
-                (Held::Claimed(claimed), Ok(leased)) => {
-                    claimed.settle(Outcome::FallbackDeadline, &self.acknowledgement);
-                    Held::Leased(leased)
-                }
-                (held, _) => held,
+        let (result, held) = loop {
+            held = match held {
+                Held::Claimed(claimed) => tokio::select! {
+                    biased;
+                    result = &mut answer => break (result, Held::Claimed(claimed)),
+                    () = self.must_be_stored(&flight, not_before) => {
+                        if overdue.is_none() {
+                            overdue = Some(Instant::now());
+                            self.account.failed(Failure::Timeout);
+                            self.account.spool.app_failed(&Failure::Timeout);
+                        }
+                        let write = Box::pin(self.account.spool.lease(&self.message));
+                        Held::Written(claimed, write)
+                    }
+                },
+                // A disk that hangs keeps nobody from the app's answer.
+                Held::Written(claimed, mut write) => tokio::select! {
+                    biased;
+                    result = &mut answer => break (result, Held::Written(claimed, write)),
+                    stored = &mut write => {
+                        not_before = Instant::now() + limits::STORE_REOPEN;
+                        match stored {
+                            Ok(leased) => {
+                                claimed.settle(Outcome::FallbackDeadline, &self.acknowledgement);
+                                Held::Leased(leased)
+                            }
+                            Err(_refused) => Held::Claimed(claimed),
+                        }
+                    }
+                },
+                Held::Leased(leased) => break (answer.await, Held::Leased(leased)),
             };
-            not_before = Instant::now() + limits::STORE_REOPEN;
         };
         // It was parsed once, so it parses again.
         let Ok(message) = Message::parse(&self.message.content.body) else { return };
-        let judged =
-            judge(&self.account, &message, result, &mut Notes::default(), overdue.is_some());
-        match (judged, held) {
-            (Judged::Taken(answer), held) => {
+        let mut notes = Notes::default();
+        let judged = judge(&self.account, &message, result, &mut notes, overdue.is_some());
+        self.log(&message, &judged, &notes, begun);
+        match judged {
+            Judged::Taken(answer) => {
                 self.account.spool.app_succeeded_late(overdue);
-                match held {
-                    Held::Leased(leased) => self.late_reply(Some(leased), answer).await,
-                    Held::Claimed(claimed) => self.answer_repeat(claimed, &message, answer).await,
-                }
+                self.taken(held, &message, answer).await;
             }
-            (Judged::Failed(fallen), Held::Leased(leased)) => {
-                self.account.spool.first_failed(leased, fallen, overdue.is_some()).await;
-            }
-            (Judged::Failed(fallen), Held::Claimed(claimed)) => {
-                if overdue.is_none() {
-                    self.account.spool.app_failed(&fallen.failure);
-                }
-                self.store_now(claimed, fallen).await;
-            }
+            Judged::Failed(fallen) => self.failed(held, fallen, overdue.is_some()).await,
         }
         drop(place);
+    }
+
+    /// The app has taken the message after all.
+    async fn taken(&self, held: Held<'_>, message: &Message<'_>, answer: Answer) {
+        match held {
+            Held::Claimed(claimed) => self.answer_repeat(claimed, message, answer).await,
+            Held::Written(claimed, write) => {
+                // Who waits for the message gets the app's answer, and nobody needs its row any more.
+                let forget = async {
+                    if let Ok(leased) = write.await {
+                        self.account.spool.taken(leased).await;
+                    }
+                };
+                tokio::join!(self.answer_repeat(claimed, message, answer), forget);
+            }
+            Held::Leased(leased) => self.late_reply(Some(leased), answer).await,
+        }
+    }
+
+    /// The app has not taken the message. `counted`: as a failure, when it was overdue.
+    async fn failed(&self, held: Held<'_>, fallen: Fallen, counted: bool) {
+        let spool = &self.account.spool;
+        let (claimed, leased) = match held {
+            Held::Claimed(claimed) => (claimed, None),
+            Held::Written(claimed, write) => (claimed, write.await.ok()),
+            Held::Leased(leased) => return spool.first_failed(leased, fallen, counted).await,
+        };
+        if let Some(leased) = leased {
+            claimed.settle(Outcome::FallbackDeadline, &self.acknowledgement);
+            return spool.first_failed(leased, fallen, counted).await;
+        }
+        if !counted {
+            spool.app_failed(&fallen.failure);
+        }
+        self.store_now(claimed, fallen).await;
+    }
+
+    /// The callback's own line was written without the end of the call.
+    fn log(&self, message: &Message<'_>, judged: &Judged, notes: &Notes, begun: Instant) {
+        let result = match judged {
+            Judged::Taken(_) => Redelivery::Taken,
+            Judged::Failed(fallen) if fallen.failure.fate() == Fate::Dead => Redelivery::Dead,
+            Judged::Failed(_) => Redelivery::Failed,
+        };
+        self.account.spool.log(&Ended {
+            call: spool::Call::Late,
+            request_id: Some(&self.facts.random.request_id),
+            kind: Some(message.kind()),
+            ce_id: &self.facts.ce_id,
+            attempt: 1,
+            result: result.label(),
+            reason: notes.reason,
+            app_status: notes.app_status,
+            errcode: None,
+            took: begun.elapsed(),
+        });
     }
 
     /// Until a delivery has to be answered, WeChat will not repeat the message any more, or the edge ends.
@@ -204,9 +265,11 @@ impl Keeper {
 }
 
 /// Who has to hear of a message.
-enum Held {
+enum Held<'a> {
     /// The deliveries that wait for its answer.
     Claimed(Claimed),
+    /// They too, while it is on its way to the disk.
+    Written(Claimed, Pin<Box<dyn Future<Output = Result<Leased, Refused>> + Send + 'a>>),
     /// Nobody, it is in the spool.
     Leased(Leased),
 }

@@ -1,10 +1,12 @@
 //! The spool's series.
 
 use super::{add, counters, gauges};
-use crate::spool::Circuit;
+use crate::spool::{Circuit, Orphan};
 use prometheus::{
     Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
 };
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
 
 /// Seconds. A sync of a quiet disk takes 0.1 ms; 500 ms lie between the default deadline and the last moment for an answer.
 const WRITE_BUCKETS: &[f64] =
@@ -37,6 +39,8 @@ pub struct SpoolMetrics {
     redeliveries: IntCounterVec,
     late_replies: IntCounterVec,
     circuit: IntGaugeVec,
+    /// The appids of those that have series but no account.
+    orphans: Mutex<BTreeSet<String>>,
 }
 
 /// The spool's series of one account.
@@ -84,6 +88,20 @@ pub enum LateReply {
     Lost,
 }
 
+impl Redelivery {
+    /// The name in metrics and log.
+    pub fn label(self) -> &'static str {
+        REDELIVERIES[self as usize]
+    }
+}
+
+impl LateReply {
+    /// The name in metrics and log.
+    pub fn label(self) -> &'static str {
+        LATE_REPLIES[self as usize]
+    }
+}
+
 impl SpoolMetrics {
     pub(super) fn register(r: &Registry) -> Result<SpoolMetrics, prometheus::Error> {
         let seconds = HistogramOpts::new(
@@ -128,7 +146,27 @@ impl SpoolMetrics {
                     &["account", "state"],
                 ),
             )?,
+            orphans: Mutex::default(),
         })
+    }
+
+    /// Shows what waits of accounts that are not there any more, under their appids; `is_account` says what is the label of
+    /// one that is.
+    pub fn show_orphans(&self, orphans: &[Orphan], is_account: impl Fn(&str) -> bool) {
+        let mut shown = self.orphans.lock().unwrap_or_else(PoisonError::into_inner);
+        for appid in std::mem::take(&mut *shown) {
+            if orphans.iter().all(|orphan| *orphan.appid != *appid) && !is_account(&appid) {
+                for state in ["pending", "dead"] {
+                    // An account of that name has come and gone, and they with it.
+                    let _gone = self.entries.remove_label_values(&[&appid, state]);
+                }
+            }
+        }
+        for Orphan { appid, seen } in orphans.iter().filter(|orphan| !is_account(&orphan.appid)) {
+            self.entries.with_label_values(&[appid, "pending"]).set(seen.pending as i64);
+            self.entries.with_label_values(&[appid, "dead"]).set(seen.dead as i64);
+            shown.insert(appid.to_string());
+        }
     }
 
     pub(super) fn account(&self, account: &str) -> AccountSpoolMetrics {

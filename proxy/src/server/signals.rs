@@ -17,7 +17,7 @@ use tokio::sync::watch;
 /// Takes over, if the process was started to; then serves until a signal or a new process ends it.
 ///
 /// SIGTERM drains: nothing new is accepted, what runs is answered, then the process ends. A new process that takes over
-/// has the same effect. SIGINT, or a second signal, ends it at once.
+/// has the same effect, and a store that is found damaged. SIGINT, or a second signal, ends it at once.
 pub(super) struct Signals {
     pub(super) edge: Arc<Edge>,
     pub(super) grace: Duration,
@@ -28,6 +28,8 @@ pub(super) struct Signals {
     pub(super) start: Mutex<Option<Start>>,
     /// Whether the running process did not let this one take over.
     pub(super) refused: Arc<AtomicBool>,
+    /// Whether the process ends because only a start can mend its store.
+    pub(super) damaged: Arc<AtomicBool>,
 }
 
 /// What is needed once.
@@ -67,12 +69,15 @@ impl Signals {
         self.admin_phase.send_replace(Phase::Accepting);
 
         let door = self.open_door(sockets).await;
-        let successor = tokio::select! {
-            successor = successor(door.as_ref()) => Some(successor),
+        let (reason, successor) = tokio::select! {
+            successor = successor(door.as_ref()) => ("a new process takes over", Some(successor)),
             _ = interrupt.recv() => return,
-            _ = terminate.recv() => None,
+            _ = terminate.recv() => ("SIGTERM", None),
+            () = self.damage() => {
+                self.damaged.store(true, Ordering::Relaxed);
+                ("the store is damaged, and the next start saves what can be read", None)
+            }
         };
-        let reason = if successor.is_some() { "a new process takes over" } else { "SIGTERM" };
         log::warn!("{reason}: draining");
         self.edge.begin_drain(Instant::now() + self.grace);
         self.phase.send_replace(Phase::Draining);
@@ -92,6 +97,22 @@ impl Signals {
             () = self.drained() => {}
             _ = interrupt.recv() => log::warn!("SIGINT: ending at once"),
             _ = terminate.recv() => log::warn!("second SIGTERM: ending at once"),
+        }
+    }
+
+    /// Waits until the store is found damaged, where a start would help. An edge that went on would be unable to
+    /// acknowledge anything, or to deliver what it has.
+    async fn damage(&self) {
+        let store = &self.edge.store;
+        while !store.is_damaged() {
+            tokio::time::sleep(limits::STORE_REOPEN).await;
+        }
+        if store.was_just_mended() {
+            log::error!(
+                "the store is damaged again, so soon after it was mended: look at the disk and the memory of the \
+                 machine; nothing is written before a restart"
+            );
+            std::future::pending().await
         }
     }
 

@@ -6,6 +6,8 @@
 use super::Ground;
 use super::breaker::{Breaker, State as Circuit};
 use super::queue::{Queue, Terms};
+use super::turned_away::TurnedAway;
+use crate::callback::unix_now_s;
 use crate::store::spool::EntryKind;
 use arc_swap::ArcSwap;
 use std::collections::HashSet;
@@ -30,8 +32,8 @@ pub struct AccountSpool {
     /// Writes on their way.
     pub(super) writes: AtomicUsize,
     pub(super) dead: AtomicU64,
-    /// Since when the app answers 401, 403 and 404 and takes nothing; milliseconds of the queues' clock, 0 if it does not.
-    pub(super) turned_away: AtomicU64,
+    /// Whether the app answers 401, 403 and 404 and takes nothing.
+    pub(super) turned_away: TurnedAway,
     /// Something is to be tried sooner than was known.
     pub(super) changed: Notify,
     /// Whether a task redelivers.
@@ -97,7 +99,7 @@ impl AccountSpool {
             successes: AtomicU32::new(0),
             writes: AtomicUsize::new(0),
             dead: AtomicU64::new(0),
-            turned_away: AtomicU64::new(0),
+            turned_away: TurnedAway::default(),
             changed: Notify::new(),
             running: AtomicBool::new(false),
         }
@@ -109,6 +111,11 @@ impl AccountSpool {
         state.callbacks.configure(*terms);
         state.replies.configure(*terms);
         state.terms = *terms;
+    }
+
+    /// Unix time in seconds, as far as it is sure: a clock that is ahead closes no window of WeChat's.
+    pub(super) fn sure_s(&self) -> i64 {
+        unix_now_s().min(self.ground.clock_s())
     }
 
     /// Whose it is.

@@ -15,9 +15,13 @@ impl AccountSpool {
     /// app is believed to be down.
     pub fn detour(&self, subject: &Subject<'_>) -> Option<Outcome> {
         if self.open.load(Ordering::Acquire) {
-            // Without an entry to probe with, a live message is the probe.
+            // Without an entry to probe with, a live message is the probe. None is tried while the disk cannot be written.
+            let live = !self.ground.store.is_writable();
+            let user = live.then(|| self.user(subject));
             let mut state = self.state();
-            let probe = state.callbacks.is_empty() && {
+            let alone =
+                user.map_or(!state.callbacks.has_untaken(), |user| !state.callbacks.holds(user));
+            let probe = alone && {
                 let before = state.breaker.state();
                 state.breaker.try_probe(self.ground.now_ms()) && {
                     self.tell_circuit(before, &state);
@@ -48,7 +52,7 @@ impl AccountSpool {
     pub fn app_succeeded_late(&self, failed_at: Option<Instant>) {
         let Some(at) = failed_at else { return self.app_succeeded() };
         let at = at.saturating_duration_since(self.ground.started).as_millis() as u64;
-        self.turned_away.store(0, Ordering::Relaxed);
+        self.turned_away.no_longer();
         self.state().breaker.took_back(at);
         if self.open.load(Ordering::Acquire) {
             self.probe_ended(true);
@@ -64,7 +68,7 @@ impl AccountSpool {
         }
         if counts {
             // It does not turn messages away, it is in trouble.
-            self.turned_away.store(0, Ordering::Relaxed);
+            self.turned_away.no_longer();
         }
         let now = self.ground.now_ms();
         let mut state = self.state();
@@ -90,7 +94,7 @@ impl AccountSpool {
     /// A probe of the open circuit has ended, or a call that says as much.
     fn probe_ended(&self, success: bool) {
         if success {
-            self.turned_away.store(0, Ordering::Relaxed);
+            self.turned_away.no_longer();
         }
         let mut state = self.state();
         let before = state.breaker.state();
@@ -104,7 +108,7 @@ impl AccountSpool {
     pub(super) fn count_successes(&self, state: &mut State, now: u64) {
         let successes = self.successes.swap(0, Ordering::Relaxed);
         if successes > 0 {
-            self.turned_away.store(0, Ordering::Relaxed);
+            self.turned_away.no_longer();
             state.breaker.succeeded(now, successes.into());
             state.callbacks.succeeded(successes);
         }

@@ -87,7 +87,7 @@ impl AccountSpool {
             due_ms: now_s.saturating_mul(1_000),
             attempts,
             failures: 0,
-            died_s: (state == EntryState::Dead).then_some(now_s),
+            died_s: (state == EntryState::Dead).then_some(self.ground.stamp_s()),
         }
     }
 
@@ -152,6 +152,10 @@ impl AccountSpool {
                 return Err(refused);
             }
         };
+        if let Some(of) = &of {
+            // Now that the reply has its place among those of its user.
+            self.answered(of);
+        }
         let state = if writing.behind { EntryState::Pending } else { EntryState::Sending };
         let behind = writing.behind;
         let entry = self.entry(reply, EntryKind::Reply, state, u32::from(!behind));
@@ -191,6 +195,9 @@ impl AccountSpool {
 
     /// The same for a reply that can no longer be sent.
     pub async fn taken_with_dead_reply(&self, of: Option<Leased>, reply: &Kept, failed: Failed) {
+        if let Some(of) = &of {
+            self.answered(of);
+        }
         match self.add_dead(of.as_ref(), reply, EntryKind::Reply, failed).await {
             Ok(()) => {
                 if let Some(of) = of {

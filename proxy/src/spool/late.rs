@@ -4,20 +4,18 @@
 //! A reply goes out once. It is marked `sending` on disk before it leaves, and sent again only after a failure that
 //! proves that it did not arrive; where nobody knows it becomes a dead letter, `maybe_sent`, for a person to decide.
 
-use super::Kept;
 use super::lease::Leased;
 use super::reply::{self, Sent};
+use super::{Call, Ended, Kept};
 use crate::account::Account;
-use crate::callback::unix_now_s;
 use crate::config::LateReplyVia;
 use crate::limits;
 use crate::metrics::LateReply;
-use crate::store::StoreError;
 use crate::store::spool::{Content, Failed};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::Instant;
 use wxedge_wechat::message::Message;
 use wxedge_wechat::reply::Answer;
 
@@ -37,26 +35,36 @@ crate::opaque!(Parcel);
 /// What becomes of an answer that came too late for its callback, or that is no passive reply. The message's own entry, if
 /// there is one, is gone when the reply is on disk.
 pub async fn reply(account: &Arc<Account>, kept: &Kept, leased: Option<Leased>, answer: Answer) {
-    let spool = &account.spool;
-    let made = parcel(account, kept, &answer);
-    let Some(parcel) = made else {
-        if let Some(leased) = leased {
-            spool.taken(leased).await;
+    match parcel(account, kept, &answer) {
+        Some(parcel) => entrust(account, kept, leased, parcel).await,
+        None => {
+            if let Some(leased) = leased {
+                account.spool.taken(leased).await;
+            }
         }
-        return;
-    };
+    }
+}
+
+/// Writes a reply down, in the place of the message's own entry, and sends it.
+pub(super) async fn entrust(
+    account: &Arc<Account>,
+    kept: &Kept,
+    leased: Option<Leased>,
+    parcel: Parcel,
+) {
+    let spool = &account.spool;
     let content = Content { body: parcel.to_json(), ..kept.content.clone() };
     let reply = Kept { content, ..*kept };
-    if parcel.is_over() {
-        let failed = window_over();
-        account.metrics.spool.late_reply(LateReply::Window);
-        return spool.taken_with_dead_reply(leased, &reply, failed).await;
+    let tried = Tried::begin(account, &reply.content, 0);
+    if parcel.is_over(spool.sure_s()) {
+        tried.ended(LateReply::Window, WINDOW);
+        return spool.taken_with_dead_reply(leased, &reply, window_over()).await;
     }
     match spool.taken_with_reply(leased, &reply).await {
         Ok(Some(sending)) => dispatch(account, sending, parcel, reply.content, true).await,
         Ok(None) => {}
         Err(refused) => {
-            account.metrics.spool.late_reply(LateReply::Lost);
+            tried.ended(LateReply::Lost, refused.reason());
             log::error!("{}: a late reply is lost: {refused}", account.config.name);
         }
     }
@@ -78,14 +86,15 @@ async fn dispatch(
     content: Content,
     mut marked: bool,
 ) {
-    let (spool, metrics) = (&account.spool, &account.metrics.spool);
+    let spool = &account.spool;
+    let tried = Tried::begin(account, &content, leased.attempt);
     let Some(credentials) = &account.credentials else {
         return spool.bury(leased, failed("no_secret", "the account has no AppSecret")).await;
     };
     let before = parcel.sent;
     while let Some(message) = parcel.messages.get(parcel.sent) {
-        if parcel.is_over() {
-            metrics.late_reply(LateReply::Window);
+        if parcel.is_over(spool.sure_s()) {
+            tried.ended(LateReply::Window, WINDOW);
             return spool.bury(leased, window_over()).await;
         }
         if !std::mem::take(&mut marked) {
@@ -95,7 +104,7 @@ async fn dispatch(
                 // Deleted meanwhile.
                 Ok(false) => return spool.forget(leased),
                 // Those that are sent already are so on no disk: from the beginning would be twice.
-                Err(error) if parcel.sent > before && error != StoreError::Closed => {
+                Err(error) if parcel.sent > before && !error.is_final() => {
                     tokio::time::sleep(limits::STORE_REOPEN).await;
                     continue;
                 }
@@ -110,25 +119,64 @@ async fn dispatch(
             Sent::Taken => parcel.sent += 1,
             Sent::Unsent { reason, detail, pause } => {
                 let dead = spool.reply_failed(leased, failed(reason, &detail), pause).await;
-                return metrics.late_reply(if dead {
-                    LateReply::GaveUp
-                } else {
-                    LateReply::Retried
-                });
+                let result = if dead { LateReply::GaveUp } else { LateReply::Retried };
+                return tried.ended(result, reason);
             }
-            Sent::Refused { reason, detail, .. } => {
-                metrics.late_reply(LateReply::Refused);
+            Sent::Refused { errcode, reason, detail } => {
+                tried.refused(errcode, reason);
                 return spool.bury(leased, failed(reason, &detail)).await;
             }
-            Sent::Maybe { detail, .. } => {
-                metrics.late_reply(LateReply::MaybeSent);
+            Sent::Maybe { reason, detail } => {
+                tried.ended(LateReply::MaybeSent, reason);
                 return spool.bury(leased, maybe_sent(&detail)).await;
             }
         }
     }
-    metrics.late_reply(LateReply::Sent);
+    tried.ended(LateReply::Sent, "");
+    drop((parcel, content));
     spool.taken(leased).await;
 }
+
+/// A reply on its way: counted and logged once, when it is known what has become of it.
+struct Tried<'a> {
+    account: &'a Account,
+    content: &'a Content,
+    attempt: u32,
+    begun: Instant,
+}
+
+impl<'a> Tried<'a> {
+    fn begin(account: &'a Account, content: &'a Content, attempt: u32) -> Tried<'a> {
+        Tried { account, content, attempt, begun: Instant::now() }
+    }
+
+    fn ended(&self, result: LateReply, reason: &'static str) {
+        self.record(result, reason, None);
+    }
+
+    fn refused(&self, errcode: i64, reason: &'static str) {
+        self.record(LateReply::Refused, reason, Some(errcode));
+    }
+
+    fn record(&self, result: LateReply, reason: &'static str, errcode: Option<i64>) {
+        self.account.metrics.spool.late_reply(result);
+        self.account.spool.log(&Ended {
+            call: Call::LateReply,
+            request_id: None,
+            kind: None,
+            ce_id: &self.content.ce_id,
+            attempt: self.attempt,
+            result: result.label(),
+            reason,
+            app_status: None,
+            errcode,
+            took: self.begun.elapsed(),
+        });
+    }
+}
+
+/// Why a reply is dead that came when WeChat takes none any more.
+const WINDOW: &str = "window";
 
 /// Nobody knows whether the reply is with WeChat.
 pub(super) const MAYBE_SENT: &str = "maybe_sent";
@@ -140,7 +188,7 @@ pub(super) fn maybe_sent(detail: &str) -> Failed {
 
 fn window_over() -> Failed {
     failed(
-        "window",
+        WINDOW,
         "WeChat takes messages to a user for 48 h after a message, 60 s after a click, follow or scan",
     )
 }
@@ -150,7 +198,7 @@ fn failed(reason: &str, detail: &str) -> Failed {
 }
 
 /// The messages of an answer; nothing, which is counted, where it has none or may not be sent.
-fn parcel(account: &Account, kept: &Kept, answer: &Answer) -> Option<Parcel> {
+pub(super) fn parcel(account: &Account, kept: &Kept, answer: &Answer) -> Option<Parcel> {
     // It was parsed before, so it parses again.
     let message = Message::parse(&kept.content.body).ok()?;
     if matches!(answer, Answer::Acknowledge | Answer::Verbatim(_) | Answer::Invalid(_)) {
@@ -158,7 +206,7 @@ fn parcel(account: &Account, kept: &Kept, answer: &Answer) -> Option<Parcel> {
     }
     let messages = answer.customer_service_messages(message.from_user().unwrap_or_default());
     let dropped = |result| {
-        account.metrics.spool.late_reply(result);
+        Tried::begin(account, &kept.content, 0).ended(result, "");
         None
     };
     if matches!(answer, Answer::Dropped) {
@@ -169,14 +217,16 @@ fn parcel(account: &Account, kept: &Kept, answer: &Answer) -> Option<Parcel> {
     if messages.is_empty() || !may_send {
         return dropped(LateReply::Dropped);
     }
-    let window = message.reply_window().unwrap_or(Duration::ZERO);
-    let until_s = kept.received_s.saturating_add(i64::try_from(window.as_secs()).unwrap_or(0));
+    // Where there is no window it is over, whatever a clock says.
+    let until_s = message.reply_window().map_or(0, |window| {
+        kept.received_s.saturating_add(i64::try_from(window.as_secs()).unwrap_or(0))
+    });
     Some(Parcel { until_s, sent: 0, messages })
 }
 
 impl Parcel {
-    fn is_over(&self) -> bool {
-        unix_now_s() >= self.until_s
+    fn is_over(&self, now_s: i64) -> bool {
+        now_s >= self.until_s
     }
 
     fn to_json(&self) -> Vec<u8> {
@@ -208,8 +258,7 @@ mod tests {
 
     #[test]
     fn a_window_ends_with_its_last_second() {
-        let now_s = unix_now_s();
-        assert!(parcel(now_s).is_over());
-        assert!(!parcel(now_s + 60).is_over());
+        assert!(parcel(60).is_over(60));
+        assert!(!parcel(60).is_over(59));
     }
 }

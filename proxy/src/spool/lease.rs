@@ -3,7 +3,7 @@
 use super::Kept;
 use super::account::AccountSpool;
 use super::breaker::State as Circuit;
-use super::queue::{Attempt, Failure as Setback, Pending, Verdict};
+use super::queue::{Attempt, Failure as Setback, Verdict};
 use crate::callback::judge::Fallen;
 use crate::callback::unix_now_s;
 use crate::limits;
@@ -12,7 +12,6 @@ use crate::store::spool::{Entry, EntryKind, Failed, LastAnswer, Unreadable};
 use crate::upstream::Fate;
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// An entry that somebody has in hand: nobody else tries it until it is told how that ended. A callback that is dropped
@@ -95,7 +94,7 @@ impl AccountSpool {
             }
             state.callbacks.next_at()
         } else {
-            if !state.callbacks.is_empty() && state.breaker.try_probe(now) {
+            if state.callbacks.has_untaken() && state.breaker.try_probe(now) {
                 match state.callbacks.take_probe(now) {
                     Some(attempt) => leased.push(lease(EntryKind::Callback, true)(attempt)),
                     // All are leased: their first calls are the probes.
@@ -139,13 +138,20 @@ impl AccountSpool {
         Ok(contents.map(|(entry, content)| (entry.id, content.map(|it| kept(entry, it)))).collect())
     }
 
+    /// The receiver has it: others may go. What is left to do is to delete its row.
+    pub(super) fn answered(&self, leased: &Leased) {
+        self.state().queue(leased.kind).taken(leased.id);
+        self.changed.notify_one();
+    }
+
     /// The receiver has it. Returns when its row is gone.
     pub async fn taken(&self, leased: Leased) {
+        self.answered(&leased);
         while let Err(error) = self.ground.store.spool_taken(leased.id).await {
-            if error == StoreError::Closed {
+            if error.is_final() {
                 return;
             }
-            // It holds its place meanwhile, so that a broken store does not lead to many deliveries of one message.
+            // It counts meanwhile, so that a broken store leads to no further deliveries, and never to another of this one.
             tokio::time::sleep(limits::STORE_REOPEN).await;
         }
         self.gone(leased);
@@ -153,12 +159,9 @@ impl AccountSpool {
 
     /// The row is gone, because the receiver has it.
     pub(super) fn gone(&self, leased: Leased) {
-        let mut state = self.state();
-        let queue = state.queue(leased.kind);
+        let delivered = self.state().queue(leased.kind).delivered(leased.id);
         // An operator may have deleted it meanwhile.
-        if let Some(pending) = queue.get(leased.id) {
-            queue.delivered(leased.id);
-            drop(state);
+        if let Some(pending) = delivered {
             self.left(leased.kind, Some(pending.bytes));
             self.tell("delivered", leased.id, "");
         }
@@ -217,15 +220,10 @@ impl AccountSpool {
         }
     }
 
-    /// Whether the app turns messages away for good: every one for so long already, or this one while it takes others. An
-    /// app that is just coming back may say 404 for some seconds, and a backlog is old then.
-    fn is_turned_away(&self, id: u64, for_ms: Duration) -> bool {
-        let now = self.ground.now_ms().max(1);
-        let begun = self.turned_away.compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed);
-        let since = begun.err().unwrap_or(now);
-        let its_own = |pending: Pending| pending.failures + 1 >= limits::SPOOL_OWN_FAILURES;
-        now.saturating_sub(since) >= millis(for_ms)
-            || self.state().callbacks.get(id).is_some_and(its_own)
+    /// Whether the app turns messages away for good, or this one.
+    fn is_turned_away(&self, id: u64, at_most: Duration) -> bool {
+        let failures = self.state().callbacks.get(id).map_or(0, |pending| pending.failures);
+        self.turned_away.is_for_good(self.ground.now_ms(), millis(at_most), failures)
     }
 
     /// Decides when an entry is tried again; it is not in hand any more then.
@@ -283,8 +281,10 @@ impl AccountSpool {
         let reason = failed.reason.clone();
         let (id, attempt) = (leased.id, leased.attempt);
         let store = &self.ground.store;
-        while let Err(error) = store.spool_dead(id, attempt, unix_now_s(), failed.clone()).await {
-            if error == StoreError::Closed {
+        while let Err(error) =
+            store.spool_dead(id, attempt, self.ground.stamp_s(), failed.clone()).await
+        {
+            if error.is_final() {
                 return;
             }
             tokio::time::sleep(limits::STORE_REOPEN).await;

@@ -3,7 +3,6 @@
 use super::account::{AccountSpool, State};
 use super::queue::Restore;
 use super::{Ground, Moment, Spool, late};
-use crate::callback::unix_now_s;
 use crate::limits;
 use crate::store::spool::{Entry, EntryKind, EntryState};
 use crate::store::{Store, StoreError};
@@ -128,8 +127,10 @@ impl AccountSpool {
         for id in unsure.into_iter().filter(|id| !self.has_reply(*id)) {
             let failed = late::maybe_sent("the process ended while it was being sent");
             let store = &self.ground.store;
-            while let Err(error) = store.spool_dead(id, 1, unix_now_s(), failed.clone()).await {
-                if error == StoreError::Closed {
+            while let Err(error) =
+                store.spool_dead(id, 1, self.ground.stamp_s(), failed.clone()).await
+            {
+                if error.is_final() {
                     return;
                 }
                 tokio::time::sleep(limits::STORE_REOPEN).await;

@@ -2,25 +2,30 @@
 //!
 //! `queue` and `breaker` decide, without I/O or a clock, what is tried when; `account` puts them on the store, so that
 //! what is promised is on disk: `keep` puts in, `lease` hands out and hears how that ended, `circuit` is what callbacks
-//! ask first. `redeliver` calls the app, `late` sends replies that missed their callback. `load` takes over what an earlier
+//! ask first. `redeliver` calls the app, `late` sends replies that missed their callback; `line` is what the log says
+//! of that. `load` takes over what an earlier
 //! process has left, `operate` is what operators do.
 
 mod account;
 pub mod breaker;
 mod circuit;
+mod clock;
 mod keep;
 pub mod late;
 mod lease;
+mod line;
 mod load;
 mod operate;
 pub mod queue;
 mod quota;
 mod redeliver;
 mod reply;
+mod turned_away;
 
 pub use account::{AccountSpool, Seen};
 pub use breaker::State as Circuit;
 pub use lease::Leased;
+pub use line::{Call, Ended};
 
 use crate::account::Account;
 use crate::callback::judge::Subject;
@@ -29,15 +34,20 @@ use crate::config;
 use crate::edge::Edge;
 use crate::events::Events;
 use crate::limits;
+use crate::lines::Lines;
 use crate::metrics::Metrics;
 use crate::store::spool::{Content, Entry};
 use crate::store::{Store, StoreError};
+use clock::Clock;
 use queue::{Pending, Terms};
 use quota::Quota;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+/// The store's value that says when a process last ran, in Unix seconds by its [`Clock`].
+const ALIVE: &str = "spool_alive";
 
 /// The spools of all accounts, those included that the configuration no longer has.
 #[derive(Debug)]
@@ -47,8 +57,10 @@ pub struct Spool {
     accounts: Mutex<HashMap<Arc<str>, Arc<AccountSpool>>>,
     /// Whether what another process has left is being read.
     loading: AtomicBool,
-    /// When dead letters were looked through for old ones, in Unix seconds.
-    expired_s: AtomicI64,
+    /// When dead letters were looked through for old ones, on the queues' clock; 0 if they were not.
+    expired_at: AtomicU64,
+    /// When it was written down that this process runs, on the queues' clock; 0 if it was not.
+    alive_at: AtomicU64,
 }
 
 /// What the spools of all accounts stand on.
@@ -57,12 +69,23 @@ struct Ground {
     store: Store,
     quota: Arc<Quota>,
     events: Arc<Events>,
+    log: Lines,
     write_seconds: prometheus::Histogram,
     /// The zero of the queues' clock.
     started: Instant,
+    clock: Arc<Clock>,
     /// The longest wait that an entry brings over a restart.
     restored_wait: Duration,
     others: Arc<load::Others>,
+}
+
+/// What the spool has of an account that is not in the configuration any more.
+#[derive(Debug, Clone)]
+pub struct Orphan {
+    /// Whose it is.
+    pub appid: Arc<str>,
+    /// What there is.
+    pub seen: Seen,
 }
 
 /// A message as the spool keeps it.
@@ -126,9 +149,19 @@ impl Ground {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// Now, on both clocks.
+    /// Now, on all clocks.
     fn moment(&self) -> Moment {
-        Moment { ms: self.now_ms(), unix_s: unix_now_s() }
+        Moment { ms: self.now_ms(), unix_s: unix_now_s(), clock_s: self.clock_s() }
+    }
+
+    /// By what messages grow old, in Unix seconds.
+    fn clock_s(&self) -> i64 {
+        self.clock.now_s(self.started.elapsed())
+    }
+
+    /// What is written down as the time when something began to grow old: never so early that it is too old too soon.
+    fn stamp_s(&self) -> i64 {
+        unix_now_s().max(self.clock_s())
     }
 
     /// A row as the queue has it at this moment. What the wall clock says is turned into spans, and those are bounded, so that
@@ -141,28 +174,34 @@ impl Ground {
             user: entry.user,
             attempts: entry.attempts,
             failures: entry.failures,
-            received_at: now.received_at(entry.received_s),
+            received_at: now.ago(now.clock_s.saturating_sub(entry.since_s())),
             due: now.ms + wait,
             bytes: u32::try_from(entry.bytes).unwrap_or(u32::MAX),
         }
     }
 }
 
-/// A moment, on both clocks.
+/// A moment, on all clocks.
 #[derive(Debug, Clone, Copy)]
 struct Moment {
     /// On the queues' clock.
     ms: u64,
-    /// In Unix seconds.
+    /// In Unix seconds, as the machine has it.
     unix_s: i64,
+    /// The same by the [`Clock`].
+    clock_s: i64,
 }
 
 impl Moment {
-    /// When a message came, on the queues' clock.
+    /// When this process got a message, on the queues' clock.
     fn received_at(self, received_s: i64) -> i64 {
-        let age_s = self.unix_s.saturating_sub(received_s).max(0);
+        self.ago(self.unix_s.saturating_sub(received_s))
+    }
+
+    /// So many seconds ago, on the queues' clock.
+    fn ago(self, age_s: i64) -> i64 {
         let now = i64::try_from(self.ms).unwrap_or(i64::MAX);
-        now.saturating_sub(age_s.saturating_mul(1_000))
+        now.saturating_sub(age_s.max(0).saturating_mul(1_000))
     }
 }
 
@@ -175,15 +214,21 @@ impl Spool {
         store: Store,
         config: &config::Spool,
         events: Arc<Events>,
+        log: Lines,
         metrics: &Metrics,
     ) -> Result<Spool, StoreError> {
         let others = Arc::new(load::Others::look(&store)?);
+        let alive_s =
+            store.value(ALIVE)?.and_then(|value| String::from_utf8(value).ok()?.parse().ok());
+        let clock = Arc::new(Clock::begin(unix_now_s(), alive_s));
         let ground = Ground {
             store,
             quota: Arc::default(),
             events,
+            log,
             write_seconds: metrics.spool.write_seconds.clone(),
             started: Instant::now(),
+            clock,
             restored_wait: config.retry_max.min(limits::SPOOL_RESTORED_WAIT),
             others,
         };
@@ -191,7 +236,8 @@ impl Spool {
             ground,
             accounts: Mutex::default(),
             loading: AtomicBool::new(false),
-            expired_s: AtomicI64::new(0),
+            expired_at: AtomicU64::new(0),
+            alive_at: AtomicU64::new(0),
         };
         if spool.ground.store.owns() {
             spool.load()?;
@@ -209,10 +255,6 @@ impl Spool {
         let new = Arc::new(AccountSpool::new(&appid, self.ground.clone()));
         accounts.insert(appid, new.clone());
         new
-    }
-
-    fn all(&self) -> Vec<Arc<AccountSpool>> {
-        self.accounts.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 
     /// Whether an appid is that of an account, or was when something was put in.
@@ -236,15 +278,26 @@ impl Spool {
         for (appid, name) in &accounts {
             self.of(appid).configure(name, &Terms::from(config));
         }
-        for spool in self.all() {
-            let pending = spool.seen().pending;
-            if pending > 0 && accounts.iter().all(|(appid, _)| *appid != spool.appid()) {
-                log::warn!(
-                    "{pending} messages of {} wait in the spool, which no account has as its appid any more",
-                    spool.appid()
-                );
-            }
+        for Orphan { appid, seen } in self.orphans(accounts.iter().map(|(appid, _)| *appid)) {
+            let Seen { pending, dead, .. } = seen;
+            log::warn!(
+                "{pending} messages of {appid} wait in the spool and {dead} are dead letters, but no account has this appid any more: \
+                 nobody gets them; give it its account back or delete them"
+            );
         }
+    }
+
+    /// What the spool has of others than the accounts with these appids, by appid.
+    pub fn orphans<'a>(&self, appids: impl Iterator<Item = &'a str>) -> Vec<Orphan> {
+        let mut spools = self.accounts.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        appids.for_each(|appid| drop(spools.remove(appid)));
+        let orphan = |(appid, spool): (Arc<str>, Arc<AccountSpool>)| {
+            let seen = spool.seen();
+            (seen.pending > 0 || seen.dead > 0).then_some(Orphan { appid, seen })
+        };
+        let mut orphans: Vec<_> = spools.into_iter().filter_map(orphan).collect();
+        orphans.sort_by(|one, other| one.appid.cmp(&other.appid));
+        orphans
     }
 
     /// Once a second: begins to redeliver when it may, and forgets old dead letters. Within a tokio runtime.
@@ -263,13 +316,39 @@ impl Spool {
                 tokio::spawn(redeliver::run(edge.clone(), running));
             }
         }
-        let now_s = unix_now_s();
-        let pause_s = limits::SPOOL_EXPIRE.as_secs() as i64;
-        if (now_s - self.expired_s.load(Ordering::Relaxed)).abs() >= pause_s {
-            self.expired_s.store(now_s, Ordering::Relaxed);
+        self.prove_time(accounts);
+        if self.is_time(&self.expired_at, limits::SPOOL_EXPIRE) {
             let edge = edge.clone();
             let retention = edge.config().spool.retention;
             tokio::spawn(async move { edge.spool.expire(retention).await });
+        }
+        if self.is_time(&self.alive_at, limits::SPOOL_ALIVE) {
+            let (store, clock_s) = (self.ground.store.clone(), self.ground.clock_s());
+            // A store that cannot be written says so itself.
+            tokio::spawn(async move { store.set_value(ALIVE, clock_s.to_string().into()).await });
+        }
+    }
+
+    /// Whether something is to be done again that was done `last`.
+    fn is_time(&self, last: &AtomicU64, pause: Duration) -> bool {
+        let now = self.ground.now_ms().max(1);
+        let before = last.load(Ordering::Relaxed);
+        let is_time = before == 0 || u128::from(now.saturating_sub(before)) >= pause.as_millis();
+        if is_time {
+            last.store(now, Ordering::Relaxed);
+        }
+        is_time
+    }
+
+    /// A message whose timestamp WeChat has signed proves what time it was, as far as `replay_window_s` is exact.
+    fn prove_time(&self, accounts: &[Arc<Account>]) {
+        for account in accounts {
+            if let Some(window) = account.config.replay_window {
+                let latest_s = account.metrics.last_received.get();
+                let window_s = i64::try_from(window.as_secs()).unwrap_or(i64::MAX);
+                let running = self.ground.started.elapsed();
+                self.ground.clock.prove(latest_s.saturating_sub(window_s), running);
+            }
         }
     }
 }
@@ -282,6 +361,7 @@ impl From<&config::Spool> for Terms {
             retry_max_ms: millis(config.retry_max),
             give_up_after_ms: millis(config.give_up_after),
             concurrency: config.concurrency,
+            deletes: limits::SPOOL_DELETES,
         }
     }
 }

@@ -1,8 +1,6 @@
 //! What operators do with the spool: look, replay, delete, erase; and what time does to dead letters.
 
-use super::queue::Pending;
 use super::{AccountSpool, Circuit, Spool};
-use crate::callback::unix_now_s;
 use crate::limits;
 use crate::lines::unix_now;
 use crate::store::StoreError;
@@ -45,8 +43,7 @@ impl Spool {
     }
 
     async fn replay_all(&self, ids: Vec<u64>) -> Result<usize, StoreError> {
-        let due_ms = unix_now_s().saturating_mul(1_000);
-        let entries = self.ground.store.spool_replay(ids, due_ms).await?;
+        let entries = self.ground.store.spool_replay(ids, self.ground.stamp_s()).await?;
         entries.iter().for_each(|entry| self.of_entry(entry).revived(entry));
         Ok(entries.len())
     }
@@ -66,15 +63,26 @@ impl Spool {
     /// # Errors
     /// When some may still be on disk.
     pub async fn erase(&self, appid: &str, subject: &str) -> Result<usize, StoreError> {
-        let entries = self.ground.store.spool_erase(appid, subject).await?;
-        entries.iter().for_each(|entry| self.of_entry(entry).deleted(entry, "erased"));
-        Ok(entries.len())
+        let (mut erased, mut after) = (0, 0);
+        // What was on its way to the disk when this began is there when the first are gone.
+        for _ in 0..2 {
+            let store = self.ground.store.clone();
+            let (appid, subject) = (appid.to_owned(), subject.to_owned());
+            let about =
+                tokio::task::spawn_blocking(move || store.spool_about(&appid, &subject, after));
+            let ids = about.await.map_err(|_| StoreError::Closed)??;
+            after = ids.last().copied().unwrap_or(after);
+            let entries = self.ground.store.spool_erase(ids).await?;
+            entries.iter().for_each(|entry| self.of_entry(entry).deleted(entry, "erased"));
+            erased += entries.len();
+        }
+        Ok(erased)
     }
 
     /// Deletes dead letters that are older than `retention`.
     pub(super) async fn expire(&self, retention: Duration) {
         let retention_s = i64::try_from(retention.as_secs()).unwrap_or(i64::MAX);
-        let before_s = unix_now_s().saturating_sub(retention_s);
+        let before_s = self.ground.clock_s().saturating_sub(retention_s);
         loop {
             match self.ground.store.spool_expire(before_s).await {
                 Ok(entries) => {
@@ -94,10 +102,8 @@ impl Spool {
 impl AccountSpool {
     /// A dead letter is pending again.
     pub(super) fn revived(&self, entry: &Entry) {
-        let now = self.ground.moment();
-        // It is worth another `give_up_after_s`, however old it is.
-        let received_at = now.received_at(now.unix_s);
-        let pending = Pending { received_at, ..self.ground.pending(now, entry) };
+        // It is worth another `give_up_after_s`, however old it is: its row says since when.
+        let pending = self.ground.pending(self.ground.moment(), entry);
         // Its row says that it is dead, but who has made it so may not have told yet: then it counts as pending still.
         let known = self.state().queue(entry.kind).remove(entry.id).is_some();
         if !known {

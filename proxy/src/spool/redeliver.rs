@@ -2,7 +2,7 @@
 
 use super::account::Running;
 use super::lease::Leased;
-use super::{Kept, late};
+use super::{Call, Ended, Kept, late};
 use crate::account::{Account, App};
 use crate::callback::judge::{self, Judged};
 use crate::callback::normalize::normalize;
@@ -91,13 +91,13 @@ async fn redeliver(account: &Arc<Account>, leased: Leased, kept: Kept) {
         ce_id: message.identity(&account.config.appid).hex(),
         random: Random::draw(),
     };
+    let (begun, attempt) = (Instant::now(), leased.attempt);
     let result = match &account.app {
         App::Echo => Ok(judge::echo(&message)),
         App::Http(upstream) => {
             let deadline = Instant::now() + account.config.upstream.late_timeout;
             let delivery =
                 normalize(account, &message, &kept.content.body, &facts, leased.attempt, deadline);
-            let begun = Instant::now();
             let result = if leased.probe {
                 timeout_at(deadline.into(), upstream.probe(delivery)).await
             } else {
@@ -107,17 +107,41 @@ async fn redeliver(account: &Arc<Account>, leased: Leased, kept: Kept) {
             result.unwrap_or(Err(Failure::Timeout))
         }
     };
-    let metrics = &account.metrics.spool;
-    match judge::judge(account, &message, result, &mut Notes::default(), false) {
+    let (took, kind) = (begun.elapsed(), message.kind());
+    let mut notes = Notes::default();
+    let judged = judge::judge(account, &message, result, &mut notes, false);
+    let tell = |result: Redelivery| {
+        account.metrics.spool.redelivery(result);
+        spool.log(&Ended {
+            call: Call::Redelivery,
+            request_id: Some(&facts.random.request_id),
+            kind: Some(kind),
+            ce_id: &facts.ce_id,
+            attempt,
+            result: result.label(),
+            reason: notes.reason,
+            app_status: notes.app_status,
+            errcode: None,
+            took,
+        });
+    };
+    match judged {
         Judged::Taken(answer) => {
             spool.redelivered(leased.probe, None);
-            metrics.redelivery(Redelivery::Taken);
-            late::reply(account, &kept, Some(leased), answer).await;
+            tell(Redelivery::Taken);
+            match late::parcel(account, &kept, &answer) {
+                Some(parcel) => late::entrust(account, &kept, Some(leased), parcel).await,
+                None => {
+                    // Others are called meanwhile: what is only waited for is not held.
+                    drop(kept);
+                    spool.taken(leased).await;
+                }
+            }
         }
         Judged::Failed(fallen) => {
             spool.redelivered(leased.probe, Some(&fallen.failure));
             let dead = spool.failed(leased, &fallen).await;
-            metrics.redelivery(if dead { Redelivery::Dead } else { Redelivery::Failed });
+            tell(if dead { Redelivery::Dead } else { Redelivery::Failed });
         }
     }
 }

@@ -111,3 +111,10 @@ pub enum StoreError {
     #[error("the store is closed")]
     Closed,
 }
+
+impl StoreError {
+    /// Whether no write of this process will get to the disk any more.
+    pub fn is_final(&self) -> bool {
+        matches!(self, StoreError::Damaged | StoreError::Closed)
+    }
+}

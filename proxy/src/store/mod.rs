@@ -40,8 +40,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 use tokio::sync::oneshot;
-use writer::{Waiting, Writer};
+use writer::{Health, Waiting, Writer};
 
 /// The database's name in the store's folder.
 const FILE: &str = "wxedge.db";
@@ -72,6 +73,9 @@ struct Shared {
     queue: Arc<Queue>,
     keys: Arc<Keys>,
     writable: Arc<AtomicBool>,
+    /// Something was found that SQLite did not write; only a start mends it.
+    damaged: Arc<AtomicBool>,
+    opened: Instant,
     /// Hears when the writer has ended.
     ended: Mutex<Receiver<()>>,
     /// Reads do not wait for writes.
@@ -101,9 +105,10 @@ impl Store {
         lease.opened();
         let queue = Arc::new(Queue::default());
         let writable = Arc::new(AtomicBool::new(true));
+        let damaged = Arc::new(AtomicBool::new(false));
         let (ending, ended) = sync_channel(0);
-        let writer =
-            Writer::new(path.clone(), database, queue.clone(), writable.clone(), held, ending);
+        let health = Health { writable: writable.clone(), damaged: damaged.clone() };
+        let writer = Writer::new(path.clone(), database, queue.clone(), health, held, ending);
         std::thread::Builder::new()
             .name("store".to_owned())
             .spawn(move || writer.run())
@@ -115,6 +120,8 @@ impl Store {
             queue,
             keys,
             writable,
+            damaged,
+            opened: Instant::now(),
             ended: Mutex::new(ended),
             reader: Mutex::new(reader),
         })))
@@ -134,6 +141,16 @@ impl Store {
     /// Whether the last write reached the disk, or would now.
     pub fn is_writable(&self) -> bool {
         self.0.writable.load(Ordering::Acquire)
+    }
+
+    /// Whether the database was found damaged while it was in use. Only the next start makes a sound one of it.
+    pub fn is_damaged(&self) -> bool {
+        self.0.damaged.load(Ordering::Acquire)
+    }
+
+    /// Whether the store was mended when it was opened, and that not long ago: what is damaged again will be again.
+    pub fn was_just_mended(&self) -> bool {
+        self.salvaged().is_some() && self.0.opened.elapsed() < limits::SALVAGE_HOLDS
     }
 
     /// What was made of a store that was found damaged when it was opened.
@@ -208,6 +225,7 @@ impl Store {
         answer.map_err(|error| {
             if is_damage(&error) {
                 self.suspect();
+                self.0.damaged.store(true, Ordering::Release);
                 return StoreError::Damaged;
             }
             StoreError::Read(error.to_string())

@@ -50,7 +50,7 @@ const SPOOL: &str = "
         attempts INTEGER NOT NULL,    -- calls made so far, the first one included
         failures INTEGER NOT NULL,    -- of its own, while others succeeded
         bytes    INTEGER NOT NULL,    -- what it counts against spool.max_bytes
-        died     INTEGER              -- Unix seconds, of a dead one
+        died     INTEGER              -- Unix seconds, of a dead one; of a replayed one, when that was
     ) STRICT;
     CREATE INDEX dead ON entry (id, died) WHERE state = 2;
 

@@ -57,6 +57,12 @@ where
     }
 }
 
+/// How the store is, for everybody to see.
+pub(super) struct Health {
+    pub(super) writable: Arc<AtomicBool>,
+    pub(super) damaged: Arc<AtomicBool>,
+}
+
 /// The thread's own.
 pub(super) struct Writer {
     path: PathBuf,
@@ -65,7 +71,7 @@ pub(super) struct Writer {
     /// Whether the file was found damaged. Then no write is tried any more.
     damaged: bool,
     queue: Arc<Queue>,
-    writable: Arc<AtomicBool>,
+    health: Health,
     /// How many writes the last batch had.
     last: usize,
     /// The highest id that was given to an entry, or may have been by an earlier process.
@@ -87,7 +93,7 @@ impl Writer {
         path: PathBuf,
         database: Connection,
         queue: Arc<Queue>,
-        writable: Arc<AtomicBool>,
+        health: Health,
         held: Held,
         ended: SyncSender<()>,
     ) -> Writer {
@@ -96,7 +102,7 @@ impl Writer {
             database: Some(database),
             damaged: false,
             queue,
-            writable,
+            health,
             last: 0,
             last_id: batch::first_id(),
             erased: false,
@@ -246,7 +252,7 @@ impl Writer {
             }
             None => {
                 let database = database::reopen(&self.path)?;
-                self.writable.store(true, Ordering::Release);
+                self.health.writable.store(true, Ordering::Release);
                 if std::mem::take(&mut self.said) {
                     log::warn!("the store can be written again");
                 }
@@ -259,10 +265,11 @@ impl Writer {
     /// Gives a database up that has failed.
     fn note(&mut self, ended: &rusqlite::Result<()>) {
         let Err(error) = ended else { return };
-        self.writable.store(false, Ordering::Release);
+        self.health.writable.store(false, Ordering::Release);
         self.database = None;
         if is_damage(error) && !self.damaged {
             self.damaged = true;
+            self.health.damaged.store(true, Ordering::Release);
             database::suspect(&self.path);
         }
         if self.failures.is_time() {
@@ -295,7 +302,7 @@ fn is_its_own(error: &rusqlite::Error) -> bool {
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        self.writable.store(false, Ordering::Release);
+        self.health.writable.store(false, Ordering::Release);
         self.queue.abandon();
     }
 }

@@ -80,3 +80,20 @@ async fn a_message_that_is_dropped_is_new() {
     assert!(dedupe.is_empty());
     drop(first(&dedupe));
 }
+
+#[tokio::test]
+async fn without_its_answer_a_message_is_known_until_the_time_is_up() {
+    let (dedupe, now) = (dedupe(), Instant::now());
+    let claimed = first(&dedupe);
+    claimed.settle(Outcome::Replied, &Response::text(200, "hi"));
+    dedupe.sweep(now + Duration::from_secs(59));
+    again(&dedupe);
+    dedupe.sweep(now + Duration::from_secs(62));
+    assert!(matches!(dedupe.claim(identity(), now), Claim::Answered));
+    assert_eq!(dedupe.len(), 1);
+    dedupe.sweep(now + Duration::from_secs(598));
+    assert!(matches!(dedupe.claim(identity(), now), Claim::Answered));
+    dedupe.sweep(now + Duration::from_secs(602));
+    assert!(dedupe.is_empty());
+    drop(first(&dedupe));
+}

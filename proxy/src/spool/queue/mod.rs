@@ -11,6 +11,7 @@
 //! | it failed 8 times for a fault of its own | its user no longer waits for it; it is tried on by itself |
 //! | the app is back | nothing waits any more; one attempt at once, doubled by each success, halved by each failure |
 //! | the circuit is open | the oldest entry is the probe, after 8 failures in a row the next oldest |
+//! | the receiver has taken it | its place and its user's turn are free; it counts until the store has deleted it |
 //!
 //! Of what can be tried the oldest comes first. A million entries take about 100 bytes each.
 
@@ -32,6 +33,7 @@ use entry::{Entry, Lease};
 use order::Order;
 use pages::Pages;
 use probe::Probe;
+use std::collections::HashMap;
 
 /// An entry to be tried now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,8 +48,11 @@ pub struct Attempt {
 pub struct Queue {
     terms: Terms,
     entries: Pages<u64, Entry>,
+    /// What the receiver has taken and the store has not deleted yet: tried no more, but there.
+    taken: HashMap<u64, Pending>,
     order: Order,
     agenda: Agenda,
+    /// Of both.
     bytes: u64,
     /// Attempts that run.
     in_flight: usize,
@@ -67,6 +72,7 @@ impl Queue {
         Queue {
             terms,
             entries: Pages::default(),
+            taken: HashMap::new(),
             order: Order::default(),
             agenda: Agenda::new(now),
             bytes: 0,
@@ -106,6 +112,9 @@ impl Queue {
             self.withdraw(announced);
         }
         let Pending { id, user, due, .. } = pending;
+        if self.taken.contains_key(&id) {
+            return;
+        }
         match self.entries.get(id) {
             // Read from the store while its write was being told; who wrote it has it in hand.
             Some(entry) if leased && entry.lease == Lease::None => drop(self.remove(id)),
@@ -141,7 +150,7 @@ impl Queue {
 
     /// The oldest entry that can be tried now. It is in flight until its end is told.
     pub fn take(&mut self, now: u64) -> Option<Attempt> {
-        if self.in_flight >= self.ramp.min(self.terms.concurrency) {
+        if self.is_full(self.ramp) {
             return None;
         }
         let id = self.agenda.take(now)?;
@@ -151,7 +160,7 @@ impl Queue {
     /// The entry that an open circuit is probed with: the oldest, however long it would have to wait otherwise; after 8
     /// failures in a row the next oldest, so that no poisoned message keeps the circuit open.
     pub fn take_probe(&mut self, now: u64) -> Option<Attempt> {
-        if self.in_flight >= self.terms.concurrency {
+        if self.is_full(self.terms.concurrency) {
             return None;
         }
         self.hasten(now);
@@ -161,8 +170,12 @@ impl Queue {
 
     /// When [`Queue::take`] has something next, if nothing else happens before.
     pub fn next_at(&self) -> Option<u64> {
-        let full = self.in_flight >= self.ramp.min(self.terms.concurrency);
-        if full { None } else { self.agenda.next_at() }
+        if self.is_full(self.ramp) { None } else { self.agenda.next_at() }
+    }
+
+    /// Whether no further attempt may begin: as many run as may, or the store has too many to delete.
+    fn is_full(&self, ramp: usize) -> bool {
+        self.in_flight >= ramp.min(self.terms.concurrency) || self.taken.len() >= self.terms.deletes
     }
 
     /// A first call, of a message that was never spooled, has succeeded: `count` of them. That is trust in the app, too: where
@@ -172,14 +185,24 @@ impl Queue {
         self.successes = self.successes.wrapping_add(count);
     }
 
-    /// The app has taken an entry, and the store has deleted it.
-    pub fn delivered(&mut self, id: u64) {
-        let Some(entry) = self.entries.get(id) else { return };
-        if entry.lease == Lease::Attempt {
+    /// The receiver has taken an entry in flight. It is not tried any more, whatever becomes of its row, and the next of its
+    /// user may go.
+    pub fn taken(&mut self, id: u64) {
+        let Some(lease) = self.entries.get(id).map(|entry| entry.lease) else { return };
+        if lease == Lease::Attempt {
             self.ramp = self.ramp.saturating_mul(2).min(self.terms.concurrency);
         }
         self.successes = self.successes.wrapping_add(1);
-        self.remove(id);
+        if let Some(pending) = self.remove(id) {
+            self.bytes += u64::from(pending.bytes);
+            self.taken.insert(id, pending);
+        }
+    }
+
+    /// The receiver has taken an entry, and the store has deleted it. Gives it, if it was still there.
+    pub fn delivered(&mut self, id: u64) -> Option<Pending> {
+        self.taken(id);
+        self.remove(id)
     }
 
     /// The call of an entry in flight has failed. `jitter` is random. None if it is not in flight.
@@ -219,6 +242,10 @@ impl Queue {
 
     /// An entry is dead, deleted or erased. If it was in flight, how that ends changes nothing any more.
     pub fn remove(&mut self, id: u64) -> Option<Pending> {
+        if let Some(taken) = self.taken.remove(&id) {
+            self.bytes -= u64::from(taken.bytes);
+            return Some(taken);
+        }
         self.free(id);
         let entry = self.entries.remove(id)?;
         self.bytes -= u64::from(entry.bytes);
@@ -242,9 +269,14 @@ impl Queue {
         self.probe = Probe::default();
     }
 
-    /// How many entries there are, those in flight included.
+    /// How many entries there are, those in flight and those that are being deleted included.
     pub fn len(&self) -> usize {
-        self.entries.len()
+        self.entries.len() + self.taken.len()
+    }
+
+    /// Whether there is one that the receiver has not taken.
+    pub fn has_untaken(&self) -> bool {
+        self.entries.len() > 0
     }
 
     /// Whether there is nothing in it or on its way into it.
@@ -262,7 +294,7 @@ impl Queue {
         self.bytes
     }
 
-    /// The age of the oldest entry in milliseconds.
+    /// The age of the oldest entry that the receiver has not taken, in milliseconds.
     pub fn oldest(&self, now: u64) -> Option<u64> {
         let (_, entry) = self.entries.first()?;
         Some(u64::try_from(entry.age(now)).unwrap_or(0))
@@ -275,15 +307,15 @@ impl Queue {
 
     /// Whether the entry is here.
     pub fn contains(&self, id: u64) -> bool {
-        self.entries.get(id).is_some()
+        self.entries.get(id).is_some() || self.taken.contains_key(&id)
     }
 
-    /// The entry as it stands.
+    /// The entry as it stands, unless the receiver has taken it.
     pub fn get(&self, id: u64) -> Option<Pending> {
         self.entries.get(id).map(|entry| entry.pending(id))
     }
 
-    /// When the entry is due; nothing while it is in flight.
+    /// When the entry is due; nothing while it is in flight, or when it is taken.
     pub fn due(&self, id: u64) -> Option<u64> {
         self.entries.get(id).filter(|entry| entry.lease == Lease::None).map(|entry| entry.due)
     }

@@ -13,6 +13,8 @@ pub struct Terms {
     pub give_up_after_ms: u64,
     /// Attempts at once.
     pub concurrency: usize,
+    /// Entries that are taken and not yet deleted; then no further one is tried.
+    pub deletes: usize,
 }
 
 /// How an attempt failed.

@@ -10,6 +10,7 @@ const TERMS: Terms = Terms {
     retry_max_ms: 600_000,
     give_up_after_ms: 24 * HOUR,
     concurrency: 32,
+    deletes: 512,
 };
 
 /// A failure of the app as a whole.
@@ -64,6 +65,54 @@ fn the_oldest_comes_first_and_users_do_not_wait_for_each_other() {
     queue.delivered(30);
     queue.delivered(10);
     assert_eq!(all_taken(&mut queue, 0), [11, 31]);
+}
+
+#[test]
+fn what_is_taken_makes_room_before_it_is_deleted() {
+    let mut queue = with(&[(10, 1), (11, 1), (20, 2)]);
+    queue.configure(Terms { concurrency: 1, ..TERMS });
+    for id in [10, 11, 20] {
+        assert_eq!(all_taken(&mut queue, 0), [id]);
+        queue.taken(id);
+    }
+    assert!(!queue.holds(1), "new messages of this user need not go behind what is taken");
+    assert_eq!((queue.len(), queue.bytes(), queue.in_flight()), (3, 300, 0), "it still counts");
+    assert_eq!((queue.has_untaken(), queue.oldest(0), queue.next_at()), (false, None, None));
+    for id in [20, 10, 11] {
+        assert_eq!(queue.delivered(id).map(|gone| gone.id), Some(id));
+        assert_eq!(queue.delivered(id), None);
+    }
+    assert_eq!((queue.len(), queue.bytes()), (0, 0));
+}
+
+#[test]
+fn no_more_is_tried_than_can_be_deleted() {
+    let mut queue = with(&[(10, 1), (20, 2), (30, 3)]);
+    queue.configure(Terms { deletes: 2, ..TERMS });
+    assert_eq!(all_taken(&mut queue, 0), [10, 20, 30]);
+    queue.add(pending(40, 4), false, None);
+    queue.taken(10);
+    queue.taken(20);
+    assert_eq!((queue.take(0), queue.take_probe(0), queue.next_at()), (None, None, None));
+    queue.delivered(20);
+    assert_eq!(all_taken(&mut queue, 0), [40]);
+}
+
+#[test]
+fn what_is_taken_is_tried_no_more_whatever_becomes_of_its_row() {
+    let mut queue = with(&[(10, 1)]);
+    assert_eq!(taken(&mut queue, 0), Some(10));
+    queue.taken(10);
+    queue.taken(10);
+    assert_eq!(queue.failed(10, 0, DOWN, 0), None);
+    queue.release(10);
+    queue.add(pending(10, 1), false, None);
+    queue.pull(HOUR);
+    assert_eq!(queue.take(HOUR), None);
+    assert_eq!(queue.remove_in_flight(10, 2), None);
+    assert!(queue.contains(10) && queue.due(10).is_none());
+    assert!(queue.remove(10).is_some(), "an operator may delete it");
+    assert_eq!((queue.len(), queue.bytes()), (0, 0));
 }
 
 #[test]
@@ -384,7 +433,9 @@ fn when_the_app_is_back_nothing_waits_and_trust_begins_anew() {
     assert_eq!(queue.get(30).map(|pending| pending.due), Some(1_000));
     for expected in [&[10][..], &[20, 30]] {
         assert_eq!(all_taken(&mut queue, 1_000), expected);
-        expected.iter().for_each(|id| queue.delivered(*id));
+        for id in expected {
+            queue.delivered(*id);
+        }
     }
 }
 

@@ -129,16 +129,43 @@ impl Store {
             state
         );
         let limit = i64::try_from(filter.limit.min(limits::SPOOL_PAGE)).unwrap_or(i64::MAX);
-        self.read(|database| {
+        self.read_long(|database| {
             let page = row::entries(database, &sql, (row_id(filter.after), &filter.appid, limit))?;
             let listed = page.into_iter().map(|entry| {
-                let mut listed = listed(database, &self.0.keys, entry)?;
-                if let Ok(content) = &mut listed.content {
-                    content.body = Vec::new();
-                }
-                Ok(listed)
+                let content = head(database, &self.0.keys, &entry)?;
+                listed(database, &self.0.keys, entry, content)
             });
             listed.collect()
+        })
+    }
+
+    /// The ids of the entries about a user, those up to `after` left out. Looks at all others.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn spool_about(
+        &self,
+        appid: &str,
+        subject: &str,
+        after: u64,
+    ) -> Result<Vec<u64>, StoreError> {
+        let sql =
+            "SELECT id FROM entry WHERE id > ?1 AND appid = ?2 AND user IN (?3, ?4) ORDER BY id";
+        // Some may be older than the key.
+        let [first, second] = self.user_hashes(appid, subject).map(u64::cast_signed);
+        self.read_long(|database| {
+            let mut query = database.prepare(sql)?;
+            let mut rows = query.query((row_id(after), appid, first, second))?;
+            let mut ids = Vec::new();
+            while let Some(row) = rows.next()? {
+                let id = row.get::<_, i64>(0)?.cast_unsigned();
+                // Another user may have the same hash.
+                let content = content(database, &self.0.keys, id, appid)?;
+                if content.map_or(true, |content| content.subject == subject) {
+                    ids.push(id);
+                }
+            }
+            Ok(ids)
         })
     }
 
@@ -150,20 +177,43 @@ impl Store {
         self.read(|database| {
             let sql = concat!("SELECT ", columns!(), " FROM entry WHERE id = ?1");
             let entry = database.prepare_cached(sql)?.query_row([row_id(id)], row::entry);
-            entry.optional()?.map(|entry| listed(database, &self.0.keys, entry)).transpose()
+            let Some(entry) = entry.optional()? else { return Ok(None) };
+            let content = content(database, &self.0.keys, entry.id, &entry.appid)?;
+            listed(database, &self.0.keys, entry, content).map(Some)
         })
     }
 }
 
-fn listed(database: &Connection, keys: &Keys, entry: Entry) -> rusqlite::Result<Listed> {
-    let content = content(database, keys, entry.id, &entry.appid)?;
+fn listed(
+    database: &Connection,
+    keys: &Keys,
+    entry: Entry,
+    content: Result<Content, Unreadable>,
+) -> rusqlite::Result<Listed> {
     let failed = seal::get(database, keys, row_id(entry.id), &entry.appid)?;
     // One that cannot be read is as good as none.
     Ok(Listed { content, failed: failed.and_then(Result::ok), entry })
 }
 
+/// The content of an entry without its body. A long body is not read, unless it is encrypted; damage of it shows when the
+/// entry itself is looked at.
+fn head(
+    database: &Connection,
+    keys: &Keys,
+    entry: &Entry,
+) -> rusqlite::Result<Result<Content, Unreadable>> {
+    if entry.bytes > limits::SPOOL_LISTED_WHOLE {
+        let head = seal::head(database, row_id(entry.id), limits::SPOOL_LISTED_WHOLE / 4);
+        if let Some(content) = head.and_then(|head| Content::decode_head(&head)) {
+            return Ok(Ok(content));
+        }
+    }
+    let content = content(database, keys, entry.id, &entry.appid)?;
+    Ok(content.map(|content| Content { body: Vec::new(), ..content }))
+}
+
 /// The content of an entry that there is.
-pub(super) fn content(
+fn content(
     database: &Connection,
     keys: &Keys,
     id: u64,

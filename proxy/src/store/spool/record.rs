@@ -52,6 +52,12 @@ impl Content {
         encode([&self.ce_id, &self.ce_type, &self.subject], &self.body)
     }
 
+    /// All but the body, of the beginning of a record, if that is enough.
+    pub(super) fn decode_head(record: &[u8]) -> Option<Content> {
+        let ([ce_id, ce_type, subject], _) = decode(record)?;
+        Some(Content { ce_id, ce_type, subject, body: Vec::new() })
+    }
+
     pub(super) fn decode(record: &[u8]) -> Option<Content> {
         let ([ce_id, ce_type, subject], body) = decode(record)?;
         Some(Content { ce_id, ce_type, subject, body: body.to_owned() })

@@ -27,8 +27,15 @@ pub struct Entry {
     pub failures: u32,
     /// What it counts against `spool.max_bytes`: [`Content::bytes`](super::Content::bytes).
     pub bytes: u64,
-    /// When it became a dead letter, in Unix seconds.
+    /// When it became a dead letter, in Unix seconds; of one that is pending again, when it was replayed.
     pub died_s: Option<i64>,
+}
+
+impl Entry {
+    /// Since when it is to be delivered, in Unix seconds: a dead letter that is replayed begins anew.
+    pub fn since_s(&self) -> i64 {
+        self.died_s.map_or(self.received_s, |replayed_s| replayed_s.max(self.received_s))
+    }
 }
 
 /// An [`Entry`] that is to be added: the store gives the id and counts the bytes.

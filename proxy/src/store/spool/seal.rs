@@ -5,6 +5,7 @@ use crate::store::batch::Batch;
 use crate::store::key::Keys;
 use rusqlite::{Connection, ErrorCode, Row};
 use std::borrow::Cow;
+use std::io::Read;
 
 /// Why an entry's content cannot be had. The entry stays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -96,6 +97,21 @@ pub(super) fn get<R: Record>(
             Some(_) => Err(error),
         },
     }
+}
+
+/// The beginning of a content that is not encrypted: so many bytes, unchecked, because only the whole can be. Nothing where
+/// it cannot be had.
+pub(super) fn head(database: &Connection, id: i64, bytes: u64) -> Option<Vec<u8>> {
+    let mut query = database.prepare_cached("SELECT sealed FROM content WHERE id = ?1").ok()?;
+    let sealed: bool = query.query_row([id], |row| row.get(0)).ok()?;
+    if sealed {
+        return None;
+    }
+    // Unlike a query it does not read the rest of a long one.
+    let blob = database.blob_open("main", "content", "content", id, true).ok()?;
+    let mut head = Vec::new();
+    blob.take(bytes).read_to_end(&mut head).ok()?;
+    Some(head)
 }
 
 /// A record as it stands in its row.

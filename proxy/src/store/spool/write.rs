@@ -1,7 +1,6 @@
 //! What is written of the spool. All of it is on disk when it returns; what fails may still be found at the next start,
 //! as after a crash.
 
-use super::read::content;
 use super::record::{Content, Failed};
 use super::row::{self, Entry, NewEntry, columns, row_id};
 use super::seal;
@@ -139,17 +138,18 @@ impl Store {
         .await
     }
 
-    /// Makes these dead letters pending again and returns them; what is none is left alone.
+    /// Makes these dead letters pending again, due now, and returns them; what is none is left alone. That they begin anew
+    /// at `now_s`, in Unix seconds, is kept.
     ///
     /// # Errors
     /// When some may not be on disk.
-    pub async fn spool_replay(&self, ids: Vec<u64>, due_ms: i64) -> Result<Vec<Entry>, StoreError> {
+    pub async fn spool_replay(&self, ids: Vec<u64>, now_s: i64) -> Result<Vec<Entry>, StoreError> {
         let sql = concat!(
-            "UPDATE entry SET state = 0, due = ?2, failures = 0, died = NULL
+            "UPDATE entry SET state = 0, due = 0, failures = 0, died = ?2
              WHERE id = ?1 AND state = 2 RETURNING ",
             columns!()
         );
-        self.each(ids, move |batch, id| one(batch, sql, (id, due_ms))).await
+        self.each(ids, move |batch, id| one(batch, sql, (id, now_s))).await
     }
 
     /// Deletes these entries and returns those that were there.
@@ -166,38 +166,19 @@ impl Store {
         .await
     }
 
-    /// Erases every entry about a user and returns them. When it returns, no file of the store holds what was theirs,
-    /// unless another program was reading the database: then that is so soon after it has ended. Reads all entries, in
-    /// the thread that writes.
+    /// Erases these entries and returns those that were there. When it returns, no file of the store holds what was theirs,
+    /// or of entries deleted before, unless another program was reading the database: then that is so soon after it has ended.
     ///
     /// # Errors
     /// When some may still be on disk.
-    pub async fn spool_erase(&self, appid: &str, subject: &str) -> Result<Vec<Entry>, StoreError> {
-        let (appid, subject) = (appid.to_owned(), subject.to_owned());
-        let keys = self.0.keys.clone();
-        // Some may be older than the key.
-        let users = keys.user_hashes(&appid, &subject);
-        self.write_sized(0, move |batch| {
+    pub async fn spool_erase(&self, ids: Vec<u64>) -> Result<Vec<Entry>, StoreError> {
+        let erased = self.spool_delete(ids).await?;
+        self.write_sized(0, |batch| {
             batch.erase();
-            let sql = concat!(
-                "SELECT ",
-                columns!(),
-                " FROM entry WHERE appid = ?1 AND user IN (?2, ?3) ORDER BY id"
-            );
-            let [first, second] = users.map(u64::cast_signed);
-            let mut erased = Vec::new();
-            for entry in row::entries(batch, sql, (&appid, first, second))? {
-                // Another user may have the same hash.
-                let theirs = content(batch, &keys, entry.id, &appid)?
-                    .map_or(true, |content| content.subject == subject);
-                if theirs {
-                    delete(batch, row_id(entry.id))?;
-                    erased.push(entry);
-                }
-            }
-            Ok(erased)
+            Ok(())
         })
-        .await
+        .await?;
+        Ok(erased)
     }
 
     /// Deletes dead letters that died before `died_before_s`, in Unix seconds, and returns them: at most

@@ -224,7 +224,8 @@ async fn a_dead_letter_is_replayed_or_expires() {
     let replayed = store.spool_replay(vec![b, d, d + 1], 7_000).await.unwrap();
     let [back] = replayed.try_into().expect("one was dead");
     assert_eq!((back.id, back.state, back.attempts), (b, EntryState::Pending, 9));
-    assert_eq!((back.due_ms, back.failures, back.died_s), (7_000, 0, None));
+    assert_eq!((back.due_ms, back.failures, back.died_s), (0, 0, Some(7_000)));
+    assert_eq!(back.since_s(), back.received_s.max(7_000));
     assert_eq!(body(&store, b).as_deref(), Ok("b"));
 
     assert!(store.spool_expire(100).await.unwrap().is_empty());
@@ -294,6 +295,24 @@ async fn the_list_comes_in_pages() {
 }
 
 #[tokio::test]
+async fn the_list_does_not_read_long_bodies() {
+    let folder = Folder::new();
+    let store = open(&folder);
+    let long = store.spool(new(), content(&"x".repeat(100_000)), None).await.unwrap();
+    let short = store.spool(new(), content("short"), None).await.unwrap();
+    let database = rusqlite::Connection::open(dir(&folder).join("wxedge.db")).unwrap();
+    let damage =
+        "UPDATE content SET content = CAST(substr(content, 1, length(content) - 1) || '?' AS BLOB)";
+    assert_eq!(database.execute(damage, ()), Ok(2));
+    let page = store.spool_page(&Filter { limit: 9, ..Filter::default() }).unwrap();
+    let [first, second] = page.try_into().expect("two");
+    assert!((first.entry.id, first.content) == (long, Ok(content(""))));
+    assert!((second.entry.id, second.content) == (short, Err(Unreadable::Damaged)));
+    let looked_at = store.spool_entry(long).unwrap().expect("an entry");
+    assert!(looked_at.content == Err(Unreadable::Damaged), "damage shows when it is looked at");
+}
+
+#[tokio::test]
 async fn a_user_is_erased_from_every_file() {
     let folder = Folder::new();
     let store = open(&folder);
@@ -314,11 +333,14 @@ async fn a_user_is_erased_from_every_file() {
     store.spool_taken(taken).await.unwrap();
     assert!(holds(&folder, openid) && holds(&folder, "oOther"));
 
-    assert_eq!(ids(&store.spool_erase("wx1", openid).await.unwrap()), [mine, dead]);
+    let about = store.spool_about("wx1", openid, 0).unwrap();
+    assert_eq!(about, [mine, dead]);
+    assert_eq!(store.spool_about("wx1", openid, mine), Ok(vec![dead]));
+    assert_eq!(ids(&store.spool_erase(about).await.unwrap()), [mine, dead]);
     assert!(!holds(&folder, openid), "while the store is open");
     assert_eq!(ids(&entries(&store)), [same_hash, other_account]);
     assert!(body(&store, same_hash).is_ok());
-    assert!(store.spool_erase("wx1", openid).await.unwrap().is_empty());
+    assert_eq!(store.spool_about("wx1", openid, 0), Ok(Vec::new()));
 }
 
 /// Whether any file of the store holds the text.

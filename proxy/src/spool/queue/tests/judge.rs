@@ -10,6 +10,8 @@ const DAY: u64 = 24 * 3_600_000;
 pub(super) enum Flight {
     First,
     Attempt,
+    /// Over: the app has it, and its row is being deleted.
+    Taken,
 }
 
 /// An entry that is durable.
@@ -96,20 +98,33 @@ impl Judge {
     }
 
     pub(super) fn has_room(&self) -> bool {
-        self.in_flight() < self.ramp.min(self.terms.concurrency)
+        self.in_flight() < self.ramp.min(self.terms.concurrency) && self.can_delete()
+    }
+
+    /// Whether the store has not too many to delete.
+    fn can_delete(&self) -> bool {
+        let taken = self.entries.values().filter(|known| known.flight == Some(Flight::Taken));
+        taken.count() < self.terms.deletes
+    }
+
+    /// The entries that the app does not have, for all that is known.
+    fn untaken(&self) -> impl Iterator<Item = (&u64, &Known)> {
+        self.entries.iter().filter(|(_, known)| known.flight != Some(Flight::Taken))
     }
 
     /// The entries whose turn it is, oldest first; when they are due is another question.
     fn turns(&self) -> Vec<u64> {
         let mut blocked = BTreeSet::new();
-        for known in self.entries.values().filter(|known| known.holds() && known.flight.is_some()) {
-            blocked.insert(known.stored.user);
+        for known in self.untaken().map(|(_, known)| known).filter(|known| known.holds()) {
+            if known.flight.is_some() {
+                blocked.insert(known.stored.user);
+            }
         }
         let turn = |(id, known): (&u64, &Known)| {
             let turn = !known.holds() || blocked.insert(known.stored.user);
             (turn && known.added && known.flight.is_none()).then_some(*id)
         };
-        self.entries.iter().filter_map(turn).collect()
+        self.untaken().filter_map(turn).collect()
     }
 
     /// Those of them that nothing on its way may turn out to be older than.
@@ -140,7 +155,7 @@ impl Judge {
     pub(super) fn took_probe(&mut self, taken: Option<Attempt>, queue: &Queue) {
         let apart = self.probed.replace(self.now).map_or(u64::MAX, |last| self.now - last);
         assert!(apart >= 1_000, "probed again after {apart} ms");
-        if self.in_flight() >= self.terms.concurrency {
+        if self.in_flight() >= self.terms.concurrency || !self.can_delete() {
             return assert_eq!(taken, None, "more at once than there may be");
         }
         self.hastened(queue);
@@ -190,12 +205,19 @@ impl Judge {
         self.entries.values_mut().for_each(|known| known.others = true);
     }
 
-    pub(super) fn delivered(&mut self, id: u64) {
-        if self.flight(id) == Some(Flight::Attempt) {
+    /// The app has it.
+    pub(super) fn taken(&mut self, id: u64) {
+        let known = self.entries.get_mut(&id).unwrap();
+        if known.flight.replace(Flight::Taken) == Some(Flight::Attempt) {
             self.ramp = (self.ramp * 2).min(self.terms.concurrency);
         }
-        self.entries.remove(&id);
         self.others_succeeded();
+    }
+
+    /// Its row is gone, too.
+    pub(super) fn delivered(&mut self, id: u64, delivered: Option<Pending>) {
+        assert!(delivered.is_some_and(|pending| pending.id == id));
+        self.entries.remove(&id);
         self.seen.insert("delivered");
     }
 
@@ -257,7 +279,8 @@ impl Judge {
     /// Nobody waits for its time: while the circuit is open, and when it closes.
     fn hastened(&mut self, queue: &Queue) {
         let must = self.sure();
-        for (id, known) in self.entries.iter_mut().filter(|(_, known)| known.added) {
+        let there = |known: &Known| known.added && known.flight != Some(Flight::Taken);
+        for (id, known) in self.entries.iter_mut().filter(|(_, known)| there(known)) {
             let due = queue.get(*id).unwrap().due;
             assert!(due == known.stored.due || due == self.now);
             assert!(due <= self.now || !must.contains(id), "{id} waits on");
@@ -278,10 +301,12 @@ impl Judge {
         let bytes: u64 = added().map(|(_, known)| u64::from(known.stored.bytes)).sum();
         assert_eq!(queue.bytes(), bytes);
         assert_eq!(queue.in_flight(), self.in_flight());
-        let oldest = added().next().map(|(_, known)| self.now as i64 - known.stored.received_at);
+        let untaken = || self.untaken().filter(|(_, known)| known.added);
+        assert_eq!(queue.has_untaken(), untaken().next().is_some());
+        let oldest = untaken().next().map(|(_, known)| self.now as i64 - known.stored.received_at);
         assert_eq!(queue.oldest(self.now).map(|age| age as i64), oldest);
         for user in 0..users {
-            let held = added().any(|(_, known)| known.holds() && known.stored.user == user);
+            let held = untaken().any(|(_, known)| known.holds() && known.stored.user == user);
             assert_eq!(queue.holds(user), held || self.writes.contains(&user), "user {user}");
         }
     }

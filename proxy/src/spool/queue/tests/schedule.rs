@@ -29,6 +29,8 @@ struct Schedule {
     poisoned: u64,
     writes: Vec<Write>,
     calls: Vec<Call>,
+    /// To be deleted: the app has them.
+    taken: Vec<u64>,
     /// To become dead letters.
     given_up: Vec<u64>,
     dead: Vec<Pending>,
@@ -59,6 +61,7 @@ impl Schedule {
             retry_max_ms: retry_min_ms * pick(&mut random, &[1, 10, 300]),
             give_up_after_ms: pick(&mut random, &[20 * SECOND, 10 * MINUTE, 24 * HOUR]),
             concurrency: random.random_range(1..8),
+            deletes: random.random_range(1..6),
         };
         Schedule {
             users: random.random_range(1..6),
@@ -72,6 +75,7 @@ impl Schedule {
             sick: 0,
             writes: Vec::new(),
             calls: Vec::new(),
+            taken: Vec::new(),
             given_up: Vec::new(),
             dead: Vec::new(),
             last_id: 0,
@@ -102,8 +106,9 @@ impl Schedule {
                 let until = self.now + self.random.random_range(0..most);
                 self.advance(until);
             }
-            85..90 => self.sick = pick(&mut self.random, &[0, 0, 30, 100]),
-            90..94 => self.bury(),
+            85..88 => self.sick = pick(&mut self.random, &[0, 0, 30, 100]),
+            88..92 => self.delete(),
+            92..94 => self.bury(),
             94..96 => self.replay(),
             96..98 => self.disturb(),
             98 => self.restart(),
@@ -238,11 +243,13 @@ impl Schedule {
         let well = !poisoned && !self.random.random_ratio(self.sick, 100);
         if well {
             self.breaker.succeeded(self.now, 1);
-            let was = (self.queue.len(), self.judge.flight(id).is_some());
-            self.queue.delivered(id);
-            assert_eq!(self.queue.len(), was.0 - usize::from(was.1));
-            if was.1 {
-                self.judge.delivered(id);
+            self.queue.taken(id);
+            if self.judge.flight(id).is_some() {
+                self.judge.taken(id);
+                self.taken.push(id);
+                if self.percent(70) {
+                    self.delete();
+                }
             }
         } else {
             self.fail(id, poisoned);
@@ -264,6 +271,18 @@ impl Schedule {
             self.given_up.push(id);
         }
         self.breaker.failed(self.now);
+    }
+
+    /// The store deletes what was taken, some before others that were taken earlier.
+    fn delete(&mut self) {
+        while !self.taken.is_empty() && !self.percent(10) {
+            let at = self.random.random_range(0..self.taken.len());
+            let id = self.taken.swap_remove(at);
+            if self.judge.flight(id).is_some() {
+                let delivered = self.queue.delivered(id);
+                self.judge.delivered(id, delivered);
+            }
+        }
     }
 
     /// What was given up becomes dead letters, or cannot.
@@ -317,8 +336,12 @@ impl Schedule {
     /// The process dies, and what is durable is read.
     fn restart(&mut self) {
         let entries = self.judge.restarted();
+        if !self.taken.is_empty() {
+            self.judge.seen.insert("taken once more");
+        }
         self.calls.clear();
         self.writes.clear();
+        self.taken.clear();
         self.given_up.clear();
         self.breaker = Breaker::default();
         let mut restore = Restore::new(self.now);
@@ -336,6 +359,7 @@ impl Schedule {
         let mut left = 20 + 4 * self.queue.len();
         while !self.queue.is_empty() || self.breaker.state() != State::Closed {
             self.bury();
+            self.delete();
             self.pump();
             if let Some(next) = self.next() {
                 self.advance(next.max(self.now + 1));
@@ -381,6 +405,7 @@ fn it_holds_under_every_schedule() {
         "replay",
         "restart",
         "retry",
+        "taken once more",
     ];
     assert_eq!(run(0..2_000), BTreeSet::from(expected));
 }
