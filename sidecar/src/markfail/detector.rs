@@ -107,12 +107,15 @@ impl Detector {
 
     fn pushed(&mut self, second: Second) {
         let suspected = self.state == State::Suspected;
-        if !(suspected && LIKE_A_BLOCK_S.contains(&self.silence.seconds)) {
+        let like_a_block = suspected && LIKE_A_BLOCK_S.contains(&self.silence.seconds);
+        if !like_a_block {
             self.silence.learn(&mut self.gaps);
         }
         if suspected {
-            // Either it was a block, and the rate will be back in a minute, or the rate is another one from now on.
-            self.rate.forget();
+            if !like_a_block {
+                // The rate is another one from now on, and nothing is suspected before it is known.
+                self.rate.forget();
+            }
             self.enter(State::Recovered, second.at);
         }
         self.watched(second.at, second.arrivals);

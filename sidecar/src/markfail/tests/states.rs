@@ -35,7 +35,7 @@ fn a_silence_after_failures_needs_less_evidence() {
     let found = found_after(&mut failing, 30).expect("found");
     println!("at 0.2/s after failures: found after {found} s");
     assert!(found <= 45, "{found}");
-    assert!(found_after(&mut account(1.0), 30) <= Some(21));
+    assert_eq!(found_after(&mut account(1.0), 30), Some(20));
 }
 
 #[test]
@@ -82,8 +82,7 @@ fn a_second_block_right_after_the_first_is_found() {
     assert!(account.block().is_some());
     account.live(60);
     assert_eq!(account.detector.state(), State::Recovered);
-    assert!(account.block() <= Some(40));
-    assert_eq!(account.detector.state(), State::Suspected);
+    assert!(account.block().is_some_and(|seconds| seconds <= 30));
 }
 
 #[test]
@@ -122,7 +121,7 @@ fn no_silence_grows_out_of_seconds_that_nobody_watched() {
         assert_eq!(account.tell(true, 0, 0), State::Healthy);
     }
     assert_eq!(account.tell(false, 0, 0), State::Healthy);
-    assert!(account.block() >= Some(20), "the silence began anew");
+    assert_eq!(account.block(), Some(20), "the silence began anew");
 }
 
 #[test]
@@ -174,7 +173,7 @@ fn what_was_written_down_goes_on_as_if_nothing_had_been() {
         let arrivals = if second < 50 { 0 } else { account.traffic.second(account.at) };
         let told = Second { at: account.at, known: true, arrivals, visible: 0 };
         assert_eq!(detector.second(told), account.tell(true, arrivals, 0));
-        assert_eq!(detector.evidence(), account.detector.evidence());
+        assert_eq!(detector.evidence().silent_s, account.detector.evidence().silent_s);
     }
 }
 
