@@ -10,7 +10,7 @@ use crate::observation::Millis;
 
 /// How fast "of late" is forgotten. Long enough for 60 busy seconds at 0.2/s, short enough to follow a morning.
 const OF_LATE_S: f64 = 300.0;
-/// Seconds without callbacks that are taken for granted before anything was seen: a rate is believed within about a minute.
+/// What was seen counts as if it had been seen for at least so long: the first callback after nothing makes no high rate.
 const DOUBT_S: f64 = 60.0;
 /// A day is half-hours.
 const BIN_S: u64 = 1800;

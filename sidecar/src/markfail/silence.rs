@@ -4,9 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use super::sized;
 
-/// Levels of traffic, each √2 below the one before; the first is 2 busy seconds per second's chance and more.
+/// Levels of traffic, each √2 below the one before: down to one busy second in 6 min, below which no block can be found.
 const LEVELS: usize = 20;
-/// The rate of level 0, per second.
+/// Above this rate, per second, all is level 0: a silence of 20 s is improbable anyway.
 const TOP: f64 = 2.0;
 /// Ages of a silence: 0, 1, 2, 3, 4–5, 6–7, 8–11, 12–15 … 3072 s and more.
 const AGES: usize = 24;
