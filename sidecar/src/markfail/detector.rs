@@ -13,8 +13,10 @@ use crate::observation::Millis;
 const BLOCK_S: u32 = 60;
 /// Silences of this length may have been a block, or three in a row, with some seconds of the traffic's own before and after.
 const LIKE_A_BLOCK_S: std::ops::RangeInclusive<u32> = BLOCK_S - 5..=3 * BLOCK_S;
-/// The evidence that a silence out of the blue needs: one in e¹⁴, a million, lasts so long by itself.
-const OUT_OF_THE_BLUE: f64 = 14.0;
+/// A silence that was not improbable before it was so long is none of WeChat's making, but the account's evening or weekend.
+const LONGEST_S: u32 = 900;
+/// The evidence that a silence out of the blue needs: one in e¹⁵, three million, lasts so long by itself.
+const OUT_OF_THE_BLUE: f64 = 15.0;
 /// The evidence that it needs when WeChat has seen so many failures that we were at risk: one in e⁷, a thousand.
 const AFTER_FAILURES: f64 = 7.0;
 /// At this share of the failures at which WeChat alarms it may stop pushing.
@@ -74,7 +76,6 @@ impl Detector {
     pub fn second(&mut self, second: Second) -> State {
         self.skip_to(second.at);
         self.failures.count(second.at, second.visible);
-        self.fresh_failures = self.fresh_failures.saturating_add(second.visible);
         if second.arrivals > 0 {
             self.pushed(second);
         } else if second.known {
@@ -82,6 +83,7 @@ impl Detector {
         } else {
             self.unwatched(second.at, 1.0);
         }
+        self.fresh_failures = self.fresh_failures.saturating_add(second.visible);
         self.settle(second.at);
         self.state
     }
@@ -105,16 +107,15 @@ impl Detector {
 
     fn pushed(&mut self, second: Second) {
         let suspected = self.state == State::Suspected;
-        if (suspected || self.failures.total() > 0)
-            && LIKE_A_BLOCK_S.contains(&self.silence.seconds)
-        {
-            self.silence.learn_until(&mut self.gaps, self.silence_s);
-        } else {
+        let like_a_block = suspected && LIKE_A_BLOCK_S.contains(&self.silence.seconds);
+        if !like_a_block {
             self.silence.learn(&mut self.gaps);
         }
         if suspected {
-            // Either it was a block, and the rate will be back in a minute, or the rate is another one from now on.
-            self.rate.forget();
+            if !like_a_block {
+                // The rate is another one from now on, and nothing is suspected before it is known.
+                self.rate.forget();
+            }
             self.enter(State::Recovered, second.at);
         }
         self.watched(second.at, second.arrivals);
@@ -123,12 +124,13 @@ impl Detector {
 
     fn silent(&mut self, at: Millis) {
         self.unwatched_s = 0.0;
-        self.silence.grow(&self.gaps);
-        if self.state == State::Suspected {
-            return;
+        self.silence.grow(&self.gaps, self.rate.usual(at));
+        let length = self.silence.seconds;
+        if self.state != State::Suspected || length > *LIKE_A_BLOCK_S.end() {
+            self.watched(at, 0);
         }
-        self.watched(at, 0);
-        if self.silence.seconds >= self.silence_s && self.silence.evidence >= self.needed() {
+        if (self.silence_s..=LONGEST_S).contains(&length) && self.silence.evidence >= self.needed()
+        {
             self.enter(State::Suspected, at);
         }
     }
@@ -172,7 +174,7 @@ impl Detector {
 
     fn settle(&mut self, at: Millis) {
         let recovering = self.state == State::Recovered
-            && at - self.since < RECOVERY_MS
+            && at.saturating_sub(self.since) < RECOVERY_MS
             && self.fresh_failures < self.risk();
         if self.state != State::Suspected && !recovering {
             self.enter(self.at_rest(), at);

@@ -10,7 +10,7 @@ use crate::observation::Millis;
 
 /// How fast "of late" is forgotten. Long enough for 60 busy seconds at 0.2/s, short enough to follow a morning.
 const OF_LATE_S: f64 = 300.0;
-/// Seconds without callbacks that are taken for granted before anything was seen: a rate is believed within about a minute.
+/// What was seen counts as if it had been seen for at least so long: the first callback after nothing makes no high rate.
 const DOUBT_S: f64 = 60.0;
 /// A day is half-hours.
 const BIN_S: u64 = 1800;
@@ -79,16 +79,18 @@ impl Rate {
         if self.seconds > 0.0 { self.arrivals / self.seconds } else { 0.0 }
     }
 
-    /// The share of seconds with callbacks, 0 to 1, that can be relied on now: the least of what was of late and what is usual
-    /// in this half-hour and the next. A storm of events lifts the first only, and an evening is seen coming.
+    /// The share of seconds with callbacks, 0 to 1, that can be relied on: the less of what was of late and what is usual.
+    /// A storm of events lifts the first only.
     pub(super) fn share(&self, at: Millis) -> f64 {
-        let of_late = self.busy / (self.seconds + DOUBT_S);
-        let half_hour = half_hour(at);
-        [half_hour, half_hour + 1]
-            .into_iter()
-            .filter_map(|number| self.day.get(bin(number)).copied())
-            .filter(|&share| share >= 0.0)
-            .fold(of_late, |least, share| least.min(f64::from(share)))
+        (self.busy / self.seconds.max(DOUBT_S)).min(self.usual(at))
+    }
+
+    /// What is usual at this time of the day; 1 where nothing is known.
+    pub(super) fn usual(&self, at: Millis) -> f64 {
+        match self.day.get(bin(half_hour(at))) {
+            Some(&share) if share >= 0.0 => f64::from(share),
+            _ => 1.0,
+        }
     }
 
     fn end_half_hour(&mut self) {

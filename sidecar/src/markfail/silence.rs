@@ -4,9 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use super::sized;
 
-/// Levels of traffic, each √2 below the one before; the first is 2 busy seconds per second's chance and more.
+/// Levels of traffic, each √2 below the one before: down to one busy second in 6 min, below which no block can be found.
 const LEVELS: usize = 20;
-/// The rate of level 0, per second.
+/// Above this rate, per second, all is level 0: a silence of 20 s is improbable anyway.
 const TOP: f64 = 2.0;
 /// Ages of a silence: 0, 1, 2, 3, 4–5, 6–7, 8–11, 12–15 … 3072 s and more.
 const AGES: usize = 24;
@@ -17,8 +17,6 @@ const DOUBT_S: f64 = 3600.0;
 const TAIL: f64 = 0.8;
 /// How many ends of silences that assumption is worth against those that were seen.
 const TAIL_WORTH: f64 = 5.0;
-/// The most that one second of silence can prove: as at 1 callback per second. More would prove nothing earlier.
-const MOST: f64 = 1.0;
 /// What a day leaves of what was learned before it: three weeks count.
 const KEPT_PER_DAY: f32 = 0.95;
 
@@ -35,14 +33,14 @@ impl Gaps {
         Gaps { cells: vec![(0.0, 0.0); LEVELS * AGES] }
     }
 
-    /// A silence of `seconds`, which a callback ended unless it was `cut` off from our sight.
-    pub(super) fn learn(&mut self, level: usize, seconds: u32, cut: bool) {
+    /// A callback ended a silence of `seconds`.
+    fn learn(&mut self, level: usize, seconds: u32) {
         let last = age(seconds);
         for index in 0..=last {
             let Some((seen, ended)) = self.cells.get_mut(level * AGES + index) else { return };
             let until = if index == last { seconds + 1 } else { begin(index + 1) };
             *seen += (until - begin(index)) as f32;
-            if index == last && !cut {
+            if index == last {
                 *ended += 1.0;
             }
         }
@@ -63,7 +61,7 @@ impl Gaps {
         if age == 0 {
             return ended / (seen + DOUBT_S);
         }
-        let expected = TAIL * before;
+        let expected = -(TAIL * (-before).ln_1p()).exp_m1();
         if expected > 0.0 { (TAIL_WORTH + ended) / (TAIL_WORTH / expected + seen) } else { 0.0 }
     }
 }
@@ -89,27 +87,24 @@ impl Silence {
         Silence { whole, seconds: 0, evidence: 0.0, level: level(share), chance: 0.0, usual_per_s }
     }
 
-    /// One second more.
-    pub(super) fn grow(&mut self, gaps: &Gaps) {
+    /// One second more, at a time when no more than `share` of the seconds have callbacks as a rule.
+    pub(super) fn grow(&mut self, gaps: &Gaps, share: f64) {
+        let level = level(share).max(self.level);
         let now = age(self.seconds);
-        if self.seconds == begin(now) {
-            self.chance = gaps.chance(self.level, now, self.chance);
+        if level != self.level {
+            self.level = level;
+            self.chance = (0..=now).fold(0.0, |before, age| gaps.chance(level, age, before));
+        } else if self.seconds == begin(now) {
+            self.chance = gaps.chance(level, now, self.chance);
         }
-        self.evidence += (-(-self.chance).ln_1p()).clamp(0.0, MOST);
+        self.evidence -= (-self.chance).ln_1p();
         self.seconds = self.seconds.saturating_add(1);
     }
 
-    /// It is over, or no longer of use: what it says about silences after such traffic.
+    /// A callback has ended it: what that says about silences after such traffic.
     pub(super) fn learn(&self, gaps: &mut Gaps) {
         if self.whole {
-            gaps.learn(self.level, self.seconds, false);
-        }
-    }
-
-    /// It may not have been the traffic's own from `seconds` on.
-    pub(super) fn learn_until(&self, gaps: &mut Gaps, seconds: u32) {
-        if self.whole {
-            gaps.learn(self.level, seconds.min(self.seconds), true);
+            gaps.learn(self.level, self.seconds);
         }
     }
 }
@@ -166,11 +161,11 @@ mod tests {
         // A second is busy with a chance of 0.3: so many gaps of each length in 100 000.
         for length in 0..30_u32 {
             for _ in 0..(100_000.0 * 0.3 * 0.7_f64.powi(length as i32)) as u32 {
-                gaps.learn(level(0.3), length, false);
+                gaps.learn(level(0.3), length);
             }
         }
         let mut silence = Silence::begin(true, 0.3, 0.36);
-        (0..20).for_each(|_| silence.grow(&gaps));
+        (0..20).for_each(|_| silence.grow(&gaps, 0.3));
         let expected = -20.0 * 0.7_f64.ln();
         assert!(
             (silence.evidence / expected - 1.0).abs() < 0.1,
@@ -182,7 +177,7 @@ mod tests {
     #[test]
     fn nothing_is_improbable_before_anything_was_learned() {
         let mut silence = Silence::begin(true, 0.9, 5.0);
-        (0..10_000).for_each(|_| silence.grow(&Gaps::new()));
+        (0..10_000).for_each(|_| silence.grow(&Gaps::new(), 0.9));
         assert_eq!(silence.evidence, 0.0);
     }
 }
