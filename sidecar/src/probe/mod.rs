@@ -1,7 +1,7 @@
 //! Looks from outside: at the public URLs as WeChat calls them, at WeChat's API, at the apps' names, at the clock.
 //!
 //! Every probe has a file and is a function that returns a [`Finding`]. [`look`] puts them in order for one target,
-//! [`schedule`] says when which target is looked at, [`run`] does it.
+//! schedule says when which target is looked at, and [`run()`] does it.
 
 pub mod callback_check;
 pub mod clock;

@@ -36,7 +36,8 @@ async fn a_url_is_asked_as_wechat_asks_it() {
     let (admin, authority) = (Admin::start().await, Authority::new());
     let echo = |head: &str| Some(answer(200, "", &parameter(head, "echostr")));
     let site = Site::start(Some(authority.server("wechat.test", 90)), echo).await;
-    let names = every_name_is(&["127.0.0.1"]).await;
+    // Nobody listens at ::1, and WeChat does not call it.
+    let names = every_name_is(&["127.0.0.1", "::1"]).await;
     let resolvers = vec![Resolver::system_with(names.address), Resolver::at(names.address)];
     let prober = prober(&config(admin.address, ""), resolvers, authority.roots());
     let port = site.address.port();
@@ -106,7 +107,8 @@ async fn an_edge_that_takes_listed_addresses_only_may_refuse_this_one() {
 async fn an_answer_that_does_not_come_is_a_timeout_after_five_seconds() {
     let findings = look(false, |_| None).await;
     assert_eq!(kinds(&findings)[1], (Probe::Echo, Some(FaultKind::AnswerTimeout)));
-    assert!(findings[1].took_ms >= 4900.0, "{}", findings[1].took_ms);
+    let took_ms = findings[1].took_ms;
+    assert!((4_900.0..15_000.0).contains(&took_ms), "{took_ms}");
 }
 
 #[tokio::test]

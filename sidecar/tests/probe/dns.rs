@@ -63,7 +63,7 @@ async fn silence_is_a_timeout_after_five_seconds() {
     let found = look_up(&names, Caller::WeChat).await;
     assert_eq!(detail(&found), "no answer within 5 s");
     assert_eq!(found.fault.as_ref().unwrap().kind, FaultKind::DnsTimeout);
-    assert!(found.took_ms >= 4900.0, "{}", found.took_ms);
+    assert!((4_900.0..15_000.0).contains(&found.took_ms), "{}", found.took_ms);
 }
 
 #[tokio::test]

@@ -47,7 +47,7 @@ async fn a_full_backlog_is_a_timeout_after_three_seconds() {
     let _waiting = fill(address).await;
     let (finding, connection) = connect("wechat.test:80", &[address.ip()], address.port()).await;
     assert_eq!((kind(&finding), connection.is_none()), (Some(FaultKind::ConnectTimeout), true));
-    assert!(finding.took_ms >= 2900.0, "{}", finding.took_ms);
+    assert!((2_900.0..10_000.0).contains(&finding.took_ms), "{}", finding.took_ms);
 }
 
 /// Connects until nobody is let in any more.

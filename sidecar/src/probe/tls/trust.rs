@@ -1,7 +1,6 @@
 //! Whose certificates are believed, and what was shown to whom that was asked.
 
 use crate::http;
-use rustls::client::Resumption;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring};
@@ -54,7 +53,7 @@ impl Trust {
         Trust { verifier: verifier.build().ok(), provider }
     }
 
-    /// What makes one connection, and writes down what it is shown.
+    /// What makes one connection, and writes down what it is shown. It knows no session to resume, which would show nothing.
     ///
     /// # Errors
     /// Never, as long as rustls' own defaults fit its own provider.
@@ -69,8 +68,6 @@ impl Trust {
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(recorder))
             .with_no_client_auth();
-        // A resumed session shows no certificate.
-        config.resumption = Resumption::disabled();
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(TlsConnector::from(Arc::new(config)))
     }

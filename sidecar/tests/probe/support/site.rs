@@ -75,10 +75,12 @@ async fn talk(
     }
 }
 
-/// A whole answer.
+/// A whole answer. It says that the connection ends: a client that kept it would ask a second time in vain.
 pub(crate) fn answer(status: u16, headers: &str, body: &str) -> String {
     let length = body.len();
-    format!("HTTP/1.1 {status} Whatever\r\n{headers}Content-Length: {length}\r\n\r\n{body}")
+    format!(
+        "HTTP/1.1 {status} Whatever\r\n{headers}Connection: close\r\nContent-Length: {length}\r\n\r\n{body}"
+    )
 }
 
 /// The value of a parameter of the request.
