@@ -35,6 +35,8 @@ pub fn client(tls: &ClientConfig) -> io::Result<Client> {
     Client::builder()
         .tls_backend_preconfigured(tls.clone())
         .redirect(Policy::none())
+        // A kept connection that the other end has just closed would look like an end that is down.
+        .pool_max_idle_per_host(0)
         .connect_timeout(limits::CONNECT_TIMEOUT)
         .user_agent(concat!("wxedge-sidecar/", env!("CARGO_PKG_VERSION")))
         .build()

@@ -60,11 +60,11 @@ pub struct Probe {
     pub public_url: BTreeMap<String, Url>,
 }
 
-/// `[notify]`. The addresses of robots are secrets: they work for whoever knows them.
+/// `[notify]`. The addresses are secrets: those of robots work for whoever knows them, others may have a password.
 #[derive(Debug, Clone)]
 #[expect(missing_docs, reason = "each is the key of its name")]
 pub struct Notify {
-    pub alertmanager: Option<Url>,
+    pub alertmanager: Option<Secret>,
     pub wecom: Option<Secret>,
     pub dingtalk: Option<Secret>,
     pub dingtalk_secret: Option<Secret>,
@@ -89,19 +89,19 @@ pub struct MarkFail {
 impl Notify {
     /// The names of the keys that say where messages go.
     pub fn channels(&self) -> Vec<&'static str> {
-        let alertmanager = self.alertmanager.iter().map(|_| "notify.alertmanager");
-        alertmanager.chain(self.robots().map(|(key, _)| key)).collect()
+        self.addresses().map(|(key, _)| key).collect()
     }
 
-    /// The addresses that may have come from a file.
-    fn robots(&self) -> impl Iterator<Item = (&'static str, &Secret)> {
-        let robots = [
+    /// Where messages go, by key.
+    fn addresses(&self) -> impl Iterator<Item = (&'static str, &Secret)> {
+        let addresses = [
+            ("notify.alertmanager", &self.alertmanager),
             ("notify.wecom", &self.wecom),
             ("notify.dingtalk", &self.dingtalk),
             ("notify.feishu", &self.feishu),
             ("notify.webhook", &self.webhook),
         ];
-        robots.into_iter().filter_map(|(key, address)| Some((key, address.as_ref()?)))
+        addresses.into_iter().filter_map(|(key, address)| Some((key, address.as_ref()?)))
     }
 }
 
@@ -136,7 +136,7 @@ enum Kind {
     Text,
     /// A text that may also stand in the file that `<key>_file` names.
     Secret,
-    /// The address of a chat robot. It works for whoever knows it, so it is a secret as well.
+    /// The address of who is told, which may be a secret as well: that of a chat robot works for whoever knows it.
     SecretUrl,
 }
 
@@ -152,7 +152,7 @@ const KEYS: &[(&str, Kind)] = &[
     ("probe.dns_resolvers", Kind::Addresses),
     ("probe.interval_s", Kind::Number),
     ("probe.public_url.*", Kind::Url),
-    ("notify.alertmanager", Kind::Url),
+    ("notify.alertmanager", Kind::SecretUrl),
     ("notify.wecom", Kind::SecretUrl),
     ("notify.dingtalk", Kind::SecretUrl),
     ("notify.dingtalk_secret", Kind::Secret),
@@ -221,7 +221,7 @@ impl Config {
                 public_url: values.table("probe.public_url."),
             },
             notify: Notify {
-                alertmanager: values.optional("notify.alertmanager"),
+                alertmanager: values.secret("notify.alertmanager"),
                 wecom: values.secret("notify.wecom"),
                 dingtalk: values.secret("notify.dingtalk"),
                 dingtalk_secret: values.secret("notify.dingtalk_secret"),
@@ -236,7 +236,7 @@ impl Config {
                 silence: values.seconds("markfail.silence_s", 20),
             },
         };
-        for (key, address) in config.notify.robots() {
+        for (key, address) in config.notify.addresses() {
             if !is_url(address.expose()) {
                 values.issue(key, "must be an address that begins with http:// or https://");
             }

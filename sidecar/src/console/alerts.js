@@ -47,7 +47,7 @@ function card(alert, silences, refresh) {
     alert.action && !over && h('p.action', null, h('b', null, t('what_to_do')), alert.action),
     h('p.small', null, [
       t('alert_since', clock(alert.time), since(alert.time)),
-      alert.count > 0 && t('alert_count', alert.count, span(alert.window_s)),
+      alert.count > 0 && (alert.window_s > 0 ? t('alert_count', alert.count, span(alert.window_s)) : t('alert_now', alert.count)),
       alert.appid,
     ].filter(Boolean).join(' · ')),
     example(alert.example),

@@ -42,6 +42,7 @@ const WORDS = {
   what_to_do: ['怎么办', 'What to do'],
   alert_since: ['自 {0}，{1}', 'since {0}, {1}'],
   alert_count: ['{1}内 {0} 次', '{0} in {1}'],
+  alert_now: ['当前 {0}', '{0} now'],
   all_accounts: ['全部账号', 'All accounts'],
   silence: ['静默', 'Silence'],
   silenced_until: ['已静默至 {0}', 'silenced until {0}'],

@@ -16,7 +16,6 @@ use reqwest::{Client, RequestBuilder};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::time::Duration;
-use url::Url;
 
 /// All that Alertmanager has to know at a time: the body of a request.
 pub(super) type Snapshot = String;
@@ -28,8 +27,8 @@ pub(super) struct Alertmanager {
 
 impl Alertmanager {
     /// At this address, under which `/api/v2/alerts` is.
-    pub(super) fn new(base: &Url) -> Alertmanager {
-        let address = format!("{}/api/v2/alerts", base.as_str().trim_end_matches('/'));
+    pub(super) fn new(base: &Secret) -> Alertmanager {
+        let address = format!("{}/api/v2/alerts", base.expose().trim_end_matches('/'));
         Alertmanager { address: Secret::new(address) }
     }
 }
@@ -244,7 +243,7 @@ mod tests {
     #[test]
     fn the_path_goes_under_the_address() {
         for base in ["http://am:9093", "http://am:9093/", "http://am/prefix/"] {
-            let address = Alertmanager::new(&base.parse().unwrap()).address;
+            let address = Alertmanager::new(&Secret::new(base)).address;
             let base = base.trim_end_matches('/');
             assert_eq!(address.expose(), format!("{base}/api/v2/alerts"));
         }

@@ -14,7 +14,7 @@ pub(super) fn alert(kind: Kind) -> Alert {
         time: 1_423_051_989,
         last: 1_423_052_289,
         resolved: None,
-        cause: Cause {},
+        cause: Cause::Proxy { reason: "connect".to_owned() },
         count: 3,
         window_s: 300,
         example: Some(Example {

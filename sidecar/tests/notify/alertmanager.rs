@@ -8,7 +8,7 @@ use std::process::{Child, ChildStderr, Command, Stdio};
 use std::time::{SystemTime, UNIX_EPOCH};
 use url::Url;
 use wxedge_sidecar::alert::{Alert, Change, Kind, State};
-use wxedge_sidecar::config::Notify;
+use wxedge_sidecar::config::{Notify, Secret};
 use wxedge_sidecar::http;
 use wxedge_sidecar::notify::{Saved, Wanted};
 
@@ -18,7 +18,7 @@ async fn alertmanager_hears_of_all_that_fires_every_minute() {
     let robot = Receiver::start([TAKEN]).await;
     let base = alertmanager.address.split("/hook").next().unwrap();
     let config = Notify {
-        alertmanager: Some(format!("{base}/{CANARY}/").parse().unwrap()),
+        alertmanager: Some(Secret::new(format!("{base}/{CANARY}/"))),
         wecom: robot.secret(),
         ..nobody()
     };
@@ -87,7 +87,7 @@ impl Real {
 
     async fn alerts(&self) -> Vec<Value> {
         let url = self.address.join("api/v2/alerts").unwrap();
-        let client = http::client(&http::tls().unwrap()).unwrap();
+        let client = http::client(&http::tls(http::roots()).unwrap()).unwrap();
         let body = client.get(url).send().await.unwrap().text().await.unwrap();
         serde_json::from_str(&body).unwrap()
     }
@@ -103,7 +103,7 @@ impl Drop for Real {
 #[tokio::test]
 async fn the_real_one_takes_alerts_and_their_end() {
     let real = Real::start();
-    let config = Notify { alertmanager: Some(real.address.clone()), ..nobody() };
+    let config = Notify { alertmanager: Some(Secret::new(real.address.as_str())), ..nobody() };
     let mut notifier = notifier(&config, Saved::default());
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64;
     let (dns, mut down) = (alert(Kind::DnsFailure), alert(Kind::ProxyDown));

@@ -155,7 +155,7 @@ async fn no_address_is_said_anywhere() {
     let (robot, hanging) = (Receiver::start([bad]).await, Receiver::start([Answer::Hang]).await);
     let canary = |text: &str| Some(Secret::new(format!("{text}{CANARY}")));
     let config = Notify {
-        alertmanager: Some(format!("http://user:{CANARY}@{closed}/").parse().unwrap()),
+        alertmanager: Some(Secret::new(format!("http://user:{CANARY}@{closed}/"))),
         wecom: canary(&format!("http://{closed}/")),
         dingtalk: robot.secret(),
         dingtalk_secret: canary("SEC"),

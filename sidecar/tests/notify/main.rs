@@ -21,7 +21,7 @@ fn nobody() -> Notify {
 }
 
 fn notifier(config: &Notify, saved: Saved) -> Notifier {
-    let http = http::client(&http::tls().unwrap()).unwrap();
+    let http = http::client(&http::tls(http::roots()).unwrap()).unwrap();
     let mut notifier = Notifier::new(config, Language::English, http, saved, NOW);
     notifier.spawn();
     notifier
@@ -35,7 +35,7 @@ fn alert(kind: Kind) -> Alert {
     serde_json::from_value(json!({
         "kind": kind, "severity": kind.severity(), "state": "firing", "account": "main",
         "appid": "wx0000000000000001", "nickname": "Shop", "time": 1_423_051_989, "last": 1_423_052_289,
-        "resolved": null, "cause": {}, "count": 1272, "window_s": 300, "example": example,
+        "resolved": null, "cause": {"cause": "proxy", "reason": "connect"}, "count": 1272, "window_s": 300, "example": example,
     }))
     .unwrap()
 }

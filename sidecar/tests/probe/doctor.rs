@@ -225,7 +225,7 @@ async fn wechats_servers_and_the_clock_are_looked_at() {
     admin.says("/v1/status", 200, &told);
     let (well, text) = of_site(&admin, echo).await;
     assert!(!well);
-    explains(&text, "[x]  from the edge", "api.proxy");
+    explains(&text, "[x]  from the edge", "wechat.proxy");
     explains(&text, "[x]  clock", "systemd-timesyncd");
 }
 

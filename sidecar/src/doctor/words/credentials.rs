@@ -10,8 +10,8 @@ pub(super) fn advice(errcode: i64) -> Advice {
                 "The address that the edge calls from is not on the account's IP list.",
             ],
             fix: [
-                "把上面的 IP 加到“设置与开发 → 安全中心 → IP 白名单”；出口 IP 会变时用 api.proxy 固定出口。",
-                "Add the address above to the IP allow-list in WeChat's console; where it changes, use a fixed egress by api.proxy.",
+                "把上面的 IP 加到“设置与开发 → 安全中心 → IP 白名单”；出口 IP 会变时用 wechat.proxy 固定出口。",
+                "Add the address above to the IP allow-list in WeChat's console; where it changes, use a fixed egress by wechat.proxy.",
             ],
         },
         40001 | 40125 | 40243 => Advice {

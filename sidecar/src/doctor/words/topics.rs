@@ -151,8 +151,8 @@ pub(super) fn advice(topic: Topic) -> Advice {
                 "The edge does not reach this server of WeChat's.",
             ],
             fix: [
-                "检查 wxedge 所在机器的出口网络、DNS 和 api.proxy；下面是从这里看到的情况。",
-                "Check the network, the DNS and api.proxy of the edge's machine; below is what is seen from here.",
+                "检查 wxedge 所在机器的出口网络、DNS 和 wechat.proxy；下面是从这里看到的情况。",
+                "Check the network, the DNS and wechat.proxy of the edge's machine; below is what is seen from here.",
             ],
         },
         Topic::NoNotifications => Advice {
