@@ -117,7 +117,8 @@ fn an_app_that_is_well_again_and_the_circuit_closed() {
     });
     assert_eq!(resolved["alert"], "response_invalid");
     assert!(resolved["resolved"].as_i64().unwrap() >= resolved["last"].as_i64().unwrap() + 60);
-    assert_eq!(sidecar.metrics().sum("wxedge_alert_firing", &[("account", "main")]), Some(0.0));
+    let labels = [("account", "main"), ("alert", "response_invalid")];
+    assert_eq!(sidecar.metrics().sum("wxedge_alert_firing", &labels), Some(0.0));
     assert_eq!(
         sidecar.metrics().sum("wxedge_alerts_total", &[("alert", "response_invalid")]),
         Some(1.0)

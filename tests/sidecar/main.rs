@@ -21,16 +21,18 @@ const SIDECAR: &str = env!("CARGO_BIN_EXE_wxedge-sidecar");
 /// Faults of the app have to be said within 15 s; this is for a busy machine.
 const SOON: Duration = Duration::from_secs(40);
 
-/// An edge with the account `main`. Its program stands beside the sidecar's: it is built with all packages, not with the
-/// sidecar alone.
-fn edge() -> edge::Builder {
+/// An edge with the account `main`, which has an AppSecret. Its program stands beside the sidecar's: it is built with all
+/// packages, not with the sidecar alone.
+fn edge_with_secret() -> edge::Builder {
     let program = Path::new(SIDECAR).with_file_name("wxedge");
-    assert!(
-        program.exists(),
-        "`cargo build -p wxedge` comes first: there is no {}",
-        program.display()
-    );
+    let found = program.exists();
+    assert!(found, "`cargo build -p wxedge` comes first: there is no {}", program.display());
     edge::Builder::new(program.to_str().unwrap())
+}
+
+/// The same without an AppSecret: nothing is asked of WeChat, and so nothing can be wrong there.
+fn edge() -> edge::Builder {
+    edge_with_secret().main(edge::Account::without_secret)
 }
 
 /// A sidecar that watches this edge.

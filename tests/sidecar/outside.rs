@@ -43,7 +43,7 @@ fn a_public_url_that_leads_to_the_edge() {
     eventually(PATIENCE, "the edge has verified it", || {
         edge.count("wxedge_callbacks_total", &[("outcome", "verified")]) >= 2.0
     });
-    assert_eq!(sidecar.alerts(), Vec::<Value>::new());
+    assert_eq!(sidecar.alerts(), Vec::<Value>::new(), "nothing is wrong");
 }
 
 #[test]
@@ -107,7 +107,7 @@ fn a_resolver_that_does_not_answer() {
     let edge = edge().start();
     let resolvers = format!("dns_resolvers = [\"{}\"]", silent.local_addr().unwrap());
     let sidecar =
-        public(&edge, "http://nobody.invalid/wechat/main").line("probe", &resolvers).start();
+        public(&edge, "http://nobody.wxedge.test/wechat/main").line("probe", &resolvers).start();
     let fired = sidecar.await_alert("dns_timeout", "firing", SOON);
     assert_eq!(
         (fired["severity"].as_str(), fired["account"].as_str()),

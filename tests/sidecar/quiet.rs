@@ -4,13 +4,13 @@ use wxedge_tests::app::{Answer, App};
 use wxedge_tests::message::Message;
 use wxedge_tests::wechat_api::Api;
 
-use crate::{edge, sidecar};
+use crate::{edge_with_secret, sidecar};
 
 #[test]
 fn a_well_pair_is_silent() {
     let app = App::answering(Answer::text("hi"));
     let api = Api::start();
-    let edge = edge().app(&app).api_base(&[&api.url()]);
+    let edge = edge_with_secret().app(&app).api_base(&[&api.url()]);
     api.account("wx0123456789main", wxedge_tests::canary::SECRET);
     let edge = edge.start();
     let sidecar = sidecar(&edge).start();

@@ -309,7 +309,9 @@ impl Drop for Sidecar {
     fn drop(&mut self) {
         let said = self.said();
         if std::thread::panicking() {
-            let lines: Vec<&str> = said.lines().filter(|line| !line.contains("wxedge_")).collect();
+            let sample =
+                |line: &&str| ["#", "wxedge_", "process_"].iter().any(|p| line.starts_with(p));
+            let lines: Vec<&str> = said.lines().filter(|line| !sample(line)).collect();
             process::show("the sidecar", &lines[lines.len().saturating_sub(20)..]);
             return;
         }

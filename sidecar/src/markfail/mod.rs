@@ -53,9 +53,9 @@
 //! | 1/s and more: steady, by day, quiet nights, bursts, batches, storms | 99.9 %, most after 20 s | 99.9 % | 0.01 |
 //! | 0.5/s | 99 % (83 % in the first weeks) | 100 % | 0.04 |
 //! | 0.35/s | 1 % | 100 % | 0 |
-//! | 0.2/s | 0 % | 0 % | 0 |
+//! | 0.2/s | 0 % | 0 % | |
 //! | 0.2/s, 30 visible failures before | 34 % | 100 % | |
-//! | 0.003/s and 0.05/s, seven shapes, after the first week | | | 0.03; with three storms a day 0.14 |
+//! | 0.003/s and 0.05/s, seven shapes, after the first week | | | 0.01; with three storms a day 0.14 |
 //!
 //! The first evening of an account that closes within a second is a false alarm about every other time: once. Between 0.003/s
 //! and 0.2/s only failures make a block of 60 s suspect; what is suspected there are silences of minutes. Many blocks an hour
