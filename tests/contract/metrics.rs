@@ -68,11 +68,7 @@ fn every_word_that_a_label_is_compared_with_is_the_codes() {
         for word in of_code.flat_map(|(_, value)| alternatives(value)) {
             let found = match word.strip_suffix(".*") {
                 Some(beginning) => source.contains(&format!("\"{beginning}")),
-                // Probes get their names from serde.
-                None => {
-                    source.contains(&format!("\"{word}\""))
-                        || matches!(word.as_str(), "clock" | "wxedge-sidecar")
-                }
+                None => source.contains(&format!("\"{word}\"")),
             };
             assert!(found, "{place}: no code says {word:?} in {}", selector.text);
             compared += 1;
