@@ -199,19 +199,16 @@ impl Writer {
         let [pages, moved]: [i64; 2] = log.query_row((), |row| Ok([row.get(1)?, row.get(2)?]))?;
         drop(log);
         let long = pages - moved >= limits::STORE_WAL_PAGES;
-        match &mut self.checkpointer {
-            Some(beside) if pages < limits::STORE_WAL_PAGES_MAX => {
-                return if long { beside.ask() } else { Ok(()) };
-            }
-            Some(beside) => {
-                if beside.is_running()? && pages < 2 * limits::STORE_WAL_PAGES_MAX {
-                    return Ok(());
-                }
-            }
-            None if !long => return Ok(()),
-            None => {}
+        let Some(beside) = &mut self.checkpointer else {
+            return if long { checkpoint(self.database()?) } else { Ok(()) };
+        };
+        if pages < limits::STORE_WAL_PAGES_MAX {
+            return if long { beside.ask() } else { Ok(()) };
         }
-        self.settle()?;
+        if beside.is_running()? && pages < 2 * limits::STORE_WAL_PAGES_MAX {
+            return Ok(());
+        }
+        beside.wait()?;
         checkpoint(self.database()?)
     }
 
