@@ -179,10 +179,13 @@ pub const STORE_TURN: Duration = Duration::from_millis(1);
 pub const STORE_REOPEN: Duration = Duration::from_secs(1);
 /// Bytes of a page of the database: measured, 4 KiB cost a spooled message a fifth more, and 16 KiB nothing less.
 pub const STORE_PAGE_BYTES: i64 = 8 * 1024;
-/// Pages in the write-ahead log that are then moved into the database.
-pub const STORE_WAL_PAGES: i64 = 1_000;
+/// Pages in the write-ahead log that are then moved into the database, beside the writes.
+pub const STORE_WAL_PAGES: i64 = 500;
+/// Pages of the write-ahead log after which the writer itself moves what is left, so that it begins anew; at twice as many
+/// it does not even wait for a better moment.
+pub const STORE_WAL_PAGES_MAX: i64 = 2_000;
 /// Bytes the write-ahead log's file keeps for the next writes.
-pub const STORE_WAL_BYTES: i64 = 16 * 1024 * 1024;
+pub const STORE_WAL_BYTES: i64 = 32 * 1024 * 1024;
 /// How long nobody writes before the store gives pages back that it no longer needs, some at a time.
 pub const STORE_IDLE: Duration = Duration::from_millis(100);
 /// Pages that it gives back at a time: the next write waits no longer than for these.

@@ -11,6 +11,8 @@ pub(super) struct Batch<'a> {
     database: &'a Connection,
     statements: RefCell<Vec<(&'static str, CachedStatement<'a>)>>,
     last_id: Cell<i64>,
+    /// Whether the last id that was given is the highest of the tables it is for, as long as nothing is deleted.
+    highest: Cell<bool>,
     /// Whether another process's ids are among those that `last_id` knows of.
     looked: Cell<bool>,
     erased: Cell<bool>,
@@ -19,9 +21,9 @@ pub(super) struct Batch<'a> {
 impl<'a> Batch<'a> {
     /// A transaction in `database`, after ids up to `last_id` have been given.
     pub(super) fn new(database: &'a Connection, last_id: i64) -> Batch<'a> {
-        let [looked, erased] = [Cell::new(false), Cell::new(false)];
+        let [highest, looked, erased] = [const { Cell::new(false) }; 3];
         let statements = RefCell::default();
-        Batch { database, statements, last_id: Cell::new(last_id), looked, erased }
+        Batch { database, statements, last_id: Cell::new(last_id), highest, looked, erased }
     }
 
     /// A statement that many writes of a batch have: prepared for the first of them.
@@ -39,8 +41,10 @@ impl<'a> Batch<'a> {
         Ok(RefMut::map(statements, |statements| &mut statements[place].1))
     }
 
-    /// An id that is higher than every other, also than those that another process has given during an upgrade.
-    pub(super) fn next_id(&self) -> rusqlite::Result<i64> {
+    /// An id that is higher than every other, also than those that another process has given during an upgrade. Says
+    /// whether it is also the one that SQLite gives to the next row of `entry` and of `content`: then it need not look for
+    /// the place of the row.
+    pub(super) fn next_id(&self) -> rusqlite::Result<(i64, bool)> {
         if !self.looked.replace(true) {
             let sql = "SELECT max(coalesce((SELECT max(id) FROM entry), 0), \
                               coalesce((SELECT max(id) FROM content), 0))";
@@ -49,7 +53,12 @@ impl<'a> Batch<'a> {
         }
         let id = self.last_id.get().saturating_add(1);
         self.last_id.set(id);
-        Ok(id)
+        Ok((id, self.highest.replace(true)))
+    }
+
+    /// Says that a row was deleted, maybe the one with the highest id.
+    pub(super) fn deleted(&self) {
+        self.highest.set(false);
     }
 
     /// Says that what is deleted must not be found in any file once the transaction has ended.

@@ -119,6 +119,14 @@ pub(super) fn reopen(path: &Path) -> rusqlite::Result<Connection> {
     Ok(database)
 }
 
+/// Opens the database for checkpoints, beside the connection that writes.
+pub(super) fn connect_checkpointer(path: &Path) -> rusqlite::Result<Connection> {
+    let database = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    // Its syncs.
+    database.pragma_update(None, "synchronous", "FULL")?;
+    Ok(database)
+}
+
 /// Opens the database for reading, for as long as the store lives.
 pub(super) fn open_reader(path: &Path) -> Result<Connection, OpenError> {
     connect_reader(path).map_err(|error| OpenError::of(path, error))

@@ -7,6 +7,7 @@
 
 mod backup;
 mod batch;
+mod checkpoint;
 mod counters;
 mod credentials;
 mod database;

@@ -5,6 +5,7 @@
 //! has taken a write is trusted again.
 
 use super::batch::{self, Batch};
+use super::checkpoint::{Checkpointer, checkpoint};
 use super::error::is_damage;
 use super::lock::Held;
 use super::queue::Queue;
@@ -68,6 +69,8 @@ pub(super) struct Writer {
     path: PathBuf,
     /// `None` after a failure, until the file can be written again.
     database: Option<Connection>,
+    /// Given up with the database. Without it the writer makes all checkpoints.
+    checkpointer: Option<Checkpointer>,
     /// Whether the file was found damaged. Then no write is tried any more.
     damaged: bool,
     queue: Arc<Queue>,
@@ -98,6 +101,7 @@ impl Writer {
         ended: SyncSender<()>,
     ) -> Writer {
         Writer {
+            checkpointer: Checkpointer::start(path.clone()).ok(),
             path,
             database: Some(database),
             damaged: false,
@@ -127,6 +131,7 @@ impl Writer {
             let tidied = if idle { self.rest() } else { Ok(()) }.and_then(|()| self.tidy());
             self.note(&tidied);
         }
+        self.checkpointer = None;
         if let Some(database) = &self.database {
             database::empty_log(database);
         }
@@ -192,16 +197,30 @@ impl Writer {
         }
     }
 
-    /// Moves the write-ahead log into the database when it has become long.
+    /// Has the write-ahead log moved into the database when it has become long. That happens beside the writes; but the log
+    /// begins anew only when all of it was moved and nothing was written meanwhile, and so the writer moves the last part.
     fn tidy(&mut self) -> rusqlite::Result<()> {
         let database = self.database()?;
         let mut log = database.prepare_cached("PRAGMA wal_checkpoint(NOOP)")?;
-        let waiting: i64 =
-            log.query_row((), |row| Ok(row.get::<_, i64>(1)? - row.get::<_, i64>(2)?))?;
-        if waiting >= limits::STORE_WAL_PAGES {
-            checkpoint(database)?;
+        let [pages, moved]: [i64; 2] = log.query_row((), |row| Ok([row.get(1)?, row.get(2)?]))?;
+        drop(log);
+        let long = pages - moved >= limits::STORE_WAL_PAGES;
+        let Some(beside) = &mut self.checkpointer else {
+            return if long { checkpoint(self.database()?) } else { Ok(()) };
+        };
+        if pages < limits::STORE_WAL_PAGES_MAX {
+            return if long { beside.ask() } else { Ok(()) };
         }
-        Ok(())
+        if beside.is_running()? && pages < 2 * limits::STORE_WAL_PAGES_MAX {
+            return Ok(());
+        }
+        beside.wait()?;
+        checkpoint(self.database()?)
+    }
+
+    /// Waits until nothing is moved into the database beside the writer.
+    fn settle(&mut self) -> rusqlite::Result<()> {
+        self.checkpointer.as_mut().map_or(Ok(()), Checkpointer::wait)
     }
 
     /// What there is time for while nobody writes.
@@ -216,6 +235,7 @@ impl Writer {
     /// they still do then, it is tried again.
     fn forget(&mut self, wait: Duration) -> rusqlite::Result<()> {
         self.erased = true;
+        self.settle()?;
         let database = self.database()?;
         database.busy_timeout(wait)?;
         let truncate = "PRAGMA wal_checkpoint(TRUNCATE)";
@@ -227,6 +247,7 @@ impl Writer {
 
     /// Gives some pages that the database no longer needs back to the file system.
     fn shrink(&mut self) -> rusqlite::Result<()> {
+        self.settle()?;
         let database = self.database()?;
         let free: i64 = database.query_row("PRAGMA freelist_count", (), |row| row.get(0))?;
         let more = free - limits::STORE_FREE_PAGES;
@@ -252,6 +273,7 @@ impl Writer {
             }
             None => {
                 let database = database::reopen(&self.path)?;
+                self.checkpointer = Checkpointer::start(self.path.clone()).ok();
                 self.health.writable.store(true, Ordering::Release);
                 if std::mem::take(&mut self.said) {
                     log::warn!("the store can be written again");
@@ -266,6 +288,7 @@ impl Writer {
     fn note(&mut self, ended: &rusqlite::Result<()>) {
         let Err(error) = ended else { return };
         self.health.writable.store(false, Ordering::Release);
+        self.checkpointer = None;
         self.database = None;
         if is_damage(error) && !self.damaged {
             self.damaged = true;
@@ -284,11 +307,6 @@ impl Writer {
             log::error!("the store {path} cannot be written: {error}; {advice}");
         }
     }
-}
-
-/// Moves the write-ahead log into the database. A reader may keep some of it until the next time.
-fn checkpoint(database: &Connection) -> rusqlite::Result<()> {
-    database.query_row("PRAGMA wal_checkpoint(PASSIVE)", (), |_| Ok(()))
 }
 
 /// Whether the fault is the write's, and neither the disk's nor the database's.

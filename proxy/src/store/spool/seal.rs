@@ -68,13 +68,38 @@ pub(in crate::store) fn put<R: Record>(
     appid: &str,
     record: &[u8],
 ) -> rusqlite::Result<()> {
-    let place = place::<R>(id, appid);
-    let (sealed, kept) = match keys.seal(&place, record) {
+    put_by(R::PUT, &place::<R>(id, appid), batch, keys, id, record)
+}
+
+/// Writes a new content, whose id is the `next` of its table or just one that it does not have.
+pub(super) fn add(
+    batch: &Batch<'_>,
+    keys: &Keys,
+    id: i64,
+    next: bool,
+    appid: &str,
+    record: &[u8],
+) -> rusqlite::Result<()> {
+    let sql = if next { ADD } else { Content::PUT };
+    put_by(sql, &place::<Content>(id, appid), batch, keys, id, record)
+}
+
+const ADD: &str = "INSERT INTO content (sealed, sum, content) VALUES (?2, ?3, ?4)";
+
+fn put_by(
+    sql: &'static str,
+    place: &[u8],
+    batch: &Batch<'_>,
+    keys: &Keys,
+    id: i64,
+    record: &[u8],
+) -> rusqlite::Result<()> {
+    let (sealed, kept) = match keys.seal(place, record) {
         Some(sealed) => (true, Cow::Owned(sealed)),
         None => (false, Cow::Borrowed(record)),
     };
-    let sum = sum(&place, sealed, &kept);
-    batch.statement(R::PUT)?.execute((id, sealed, sum, &*kept)).map(drop)
+    let sum = sum(place, sealed, &kept);
+    batch.statement(sql)?.execute((id, sealed, sum, &*kept)).map(drop)
 }
 
 /// Reads a record of kind `R` from its row, if it has one.

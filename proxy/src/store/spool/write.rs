@@ -243,6 +243,14 @@ impl Store {
     }
 }
 
+/// Writes an entry.
+const PUT: &str = "INSERT INTO entry VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+
+/// Writes an entry whose id is the next.
+const ADD: &str =
+    "INSERT INTO entry (appid, kind, state, user, received, due, attempts, failures, bytes, died)
+    VALUES (?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+
 /// An entry on its way to the writer.
 struct New {
     entry: NewEntry,
@@ -256,10 +264,10 @@ impl New {
     }
 
     fn add(&self, batch: &Batch<'_>, keys: &Keys) -> rusqlite::Result<i64> {
-        let id = batch.next_id()?;
+        let (id, next) = batch.next_id()?;
         let NewEntry { appid, kind, state, user, .. } = &self.entry;
         let NewEntry { received_s, due_ms, attempts, failures, died_s, .. } = &self.entry;
-        let sql = "INSERT INTO entry VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+        let sql = if next { ADD } else { PUT };
         batch.statement(sql)?.execute((
             id,
             appid,
@@ -273,8 +281,18 @@ impl New {
             self.bytes,
             died_s,
         ))?;
-        seal::put::<Content>(batch, keys, id, appid, &self.record)?;
+        has(batch, id)?;
+        seal::add(batch, keys, id, next, appid, &self.record)?;
+        has(batch, id)?;
         Ok(id)
+    }
+}
+
+/// That the row which was just added got this id: a content is bound to it.
+fn has(batch: &Batch<'_>, id: i64) -> rusqlite::Result<()> {
+    match batch.last_insert_rowid() {
+        given if given == id => Ok(()),
+        given => Err(rusqlite::Error::IntegralValueOutOfRange(0, given)),
     }
 }
 
@@ -288,6 +306,7 @@ fn one(database: &Connection, sql: &str, values: impl Params) -> rusqlite::Resul
 
 /// Deletes all rows of an entry. Says whether there was one.
 fn delete(batch: &Batch<'_>, id: i64) -> rusqlite::Result<bool> {
+    batch.deleted();
     let found = batch.statement("DELETE FROM entry WHERE id = ?1")?.execute([id])? > 0;
     for sql in ["DELETE FROM content WHERE id = ?1", "DELETE FROM failure WHERE id = ?1"] {
         batch.statement(sql)?.execute([id])?;

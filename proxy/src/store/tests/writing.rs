@@ -1,9 +1,10 @@
 //! The writer: one transaction for what waits, a bound on the queue, errors that pass.
 
-use super::spool::{content, entries, new};
+use super::spool::{body, content, entries, new};
 use super::{Begun, begin, dir, open, size};
 use crate::limits;
 use crate::store::batch::Batch;
+use crate::store::spool::NewEntry;
 use crate::store::{Store, StoreError};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use wxedge_tests::folder::Folder;
@@ -89,6 +90,35 @@ async fn a_write_that_cannot_be_done_spares_its_neighbours() {
     assert_eq!((store.value("1"), store.value("2")), (Ok(Some(vec![1])), Ok(Some(vec![1]))));
     assert_eq!(store.value("half"), Ok(None));
     assert!(store.is_writable(), "the disk is as good as before");
+}
+
+/// Also not when the entry with the highest id is deleted in between.
+#[tokio::test]
+async fn one_transaction_gives_no_id_twice() {
+    let folder = Folder::new();
+    let store = open(&folder);
+    let (held, gate) = hold(&store);
+    let user = store.user_hashes("wx1", "oUser")[0];
+    let add = || {
+        let store = store.clone();
+        let entry = NewEntry { user, ..new() };
+        begin(async move { store.spool(entry, content("theirs"), None).await })
+    };
+    let [first, second] = [add(), add()];
+    let erase = {
+        let store = store.clone();
+        begin(async move { store.spool_erase("wx1", "oUser").await })
+    };
+    let [third, fourth] = [add(), add()];
+    drop(gate);
+    assert_eq!(held.end().await, Ok(()));
+    let [first, second] = [first.end().await.unwrap(), second.end().await.unwrap()];
+    assert_eq!(erase.end().await.unwrap().len(), 2);
+    let [third, fourth] = [third.end().await.unwrap(), fourth.end().await.unwrap()];
+    assert!(first < second && second < third && third < fourth);
+    let left: Vec<_> = entries(&store).iter().map(|entry| entry.id).collect();
+    assert_eq!(left, [third, fourth]);
+    assert_eq!(body(&store, fourth).as_deref(), Ok("theirs"));
 }
 
 #[tokio::test]
@@ -196,11 +226,11 @@ async fn the_write_ahead_log_stays_small() {
     let folder = Folder::new();
     let store = open(&folder);
     let page = limits::STORE_PAGE_BYTES as u64 + 24;
-    // More than five times what may wait in it.
-    for round in 0..700_usize {
+    // More than twice what may stand in it.
+    for round in 0..1_100_usize {
         store.set_value("large", vec![round as u8; 64 * 1024]).await.unwrap();
     }
     let log = size(&dir(&folder).join("wxedge.db-wal"));
-    assert!(log < 2 * limits::STORE_WAL_PAGES as u64 * page, "{log} bytes");
+    assert!(log < 2 * limits::STORE_WAL_PAGES_MAX as u64 * page, "{log} bytes");
     assert!(log > 0 && store.bytes() > log && store.bytes() < log + 1024 * 1024);
 }
