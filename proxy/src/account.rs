@@ -180,6 +180,14 @@ impl Account {
         }
     }
 
+    /// Counts a callback that the app failed, by a reason of [`Failure::REASONS`], for the summary of this second.
+    pub fn count_fallen(&self, reason: &str) {
+        let place = Failure::REASONS.iter().position(|known| *known == reason);
+        if let Some(place) = place {
+            self.fallen[place].fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
     /// Forgets what is too old, closes what is idle, fetches what is due. Called once a second.
     pub fn upkeep(&self, store: &Store) {
         if let Some(credentials) = &self.credentials {

@@ -1,26 +1,71 @@
 //! The sidecar's time.
 
 use crate::observation::Millis;
+use std::sync::Mutex;
+use std::sync::PoisonError;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-/// The wall clock as it was at the start, and a monotonic one from there: it never jumps.
+/// The wall clock as it was at some moment, and a monotonic one from there: it does not jump by itself.
+#[derive(Debug)]
+pub struct Clock(Mutex<Anchor>);
+
 #[derive(Debug, Clone, Copy)]
-pub struct Clock {
-    started: Instant,
-    started_at: Millis,
+struct Anchor {
+    monotonic: Instant,
+    wall: Millis,
 }
 
 impl Clock {
     /// It is now.
     pub fn start() -> Clock {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let started_at = u64::try_from(since.as_millis()).unwrap_or(0);
-        Clock { started: Instant::now(), started_at }
+        Clock(Mutex::new(Anchor::now()))
     }
 
     /// Milliseconds since 1970.
     pub fn now(&self) -> Millis {
-        let passed = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.started_at.saturating_add(passed)
+        self.anchor().time()
+    }
+
+    /// Takes the wall clock over when that is off by `most` or more: it was set, or the machine has slept. Says whether it was.
+    pub fn follow(&self, most: Millis) -> bool {
+        let wall = Anchor::now();
+        let mut anchor = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let jumped = anchor.time().abs_diff(wall.wall) >= most;
+        if jumped {
+            *anchor = wall;
+        }
+        jumped
+    }
+
+    fn anchor(&self) -> Anchor {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Anchor {
+    fn now() -> Anchor {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Anchor { monotonic: Instant::now(), wall: u64::try_from(since.as_millis()).unwrap_or(0) }
+    }
+
+    fn time(self) -> Millis {
+        let passed = u64::try_from(self.monotonic.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.wall.saturating_add(passed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_was_set_is_followed() {
+        let clock = Clock::start();
+        assert!(!clock.follow(60_000));
+        clock.0.lock().unwrap().wall -= 3_600_000;
+        let behind = clock.now();
+        assert!(clock.follow(2_000));
+        assert!(clock.now().abs_diff(behind) >= 3_599_000);
+        assert!(!clock.follow(60_000));
     }
 }

@@ -35,7 +35,8 @@ impl History {
         if minutes.back().is_none_or(|last| last.number != number) {
             minutes.push_back(Minute { number, outcomes: BTreeMap::new(), slowest_ms: 0.0 });
         }
-        while minutes.len() > MINUTES {
+        let first = (number + 1).saturating_sub(MINUTES as u64);
+        while minutes.front().is_some_and(|oldest| oldest.number < first) {
             minutes.pop_front();
         }
         if let Some(minute) = minutes.back_mut() {
@@ -44,6 +45,12 @@ impl History {
             }
             minute.slowest_ms = minute.slowest_ms.max(summary.slowest_ms);
         }
+    }
+
+    /// Forgets accounts of which nothing was heard for an hour.
+    pub fn forget(&mut self, now: Millis) {
+        let first = (now / MINUTE_MS + 1).saturating_sub(MINUTES as u64);
+        self.0.retain(|_, minutes| minutes.back().is_some_and(|last| last.number >= first));
     }
 
     /// `{"step_s","from","accounts":{name:{"outcomes":{name:[…]},"slowest_ms":[…]}}}`, oldest minute first, the running one last.
@@ -104,6 +111,16 @@ mod tests {
         let later = history.to_json(BEGIN + 60 * 60_000);
         assert_eq!(later["accounts"]["main"]["outcomes"]["replied"], Value::Null);
         assert_eq!(later["accounts"]["main"]["outcomes"]["fallback_error"][0], 1);
+    }
+
+    #[test]
+    fn an_account_that_is_gone_is_forgotten_in_an_hour() {
+        let mut history = History::default();
+        history.add(0, &summary("replied", 1, 1.0));
+        history.forget(59 * 60_000);
+        assert_eq!(history.0.len(), 1);
+        history.forget(60 * 60_000);
+        assert_eq!(history.0.len(), 0);
     }
 
     #[test]

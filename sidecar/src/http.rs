@@ -1,4 +1,4 @@
-//! The HTTP clients: one set of certificate authorities, no redirects, no proxy from the environment unless it is asked for.
+//! The HTTP clients: one set of certificate authorities, no redirects, no proxy from the environment.
 
 use crate::limits;
 use reqwest::redirect::Policy;
@@ -35,6 +35,8 @@ pub fn client(tls: &ClientConfig) -> io::Result<Client> {
     Client::builder()
         .tls_backend_preconfigured(tls.clone())
         .redirect(Policy::none())
+        // Keys go to nobody but whom they are for, whatever HTTP_PROXY says.
+        .no_proxy()
         // A kept connection that the other end has just closed would look like an end that is down.
         .pool_max_idle_per_host(0)
         .connect_timeout(limits::CONNECT_TIMEOUT)

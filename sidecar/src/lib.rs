@@ -22,6 +22,7 @@ use arc_swap::ArcSwap;
 use rustls::RootCertStore;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
@@ -93,13 +94,15 @@ async fn serve(source: &Source, mut config: Config) -> io::Result<()> {
 
     let settings = Arc::new(ArcSwap::from_pointee(Settings::new(&config, &http)));
     let growth = Arc::new(Growth::default());
+    let (stop, stopped) = tokio::sync::watch::channel(false);
     let router = web::router(Site {
         watch: watch.clone(),
         settings: settings.clone(),
         growth: growth.clone(),
         edge_files: Mutex::default(),
+        tails: Arc::new(Semaphore::new(limits::TAILS)),
+        stopped: stopped.clone(),
     });
-    let (stop, stopped) = tokio::sync::watch::channel(false);
     let pages = tokio::spawn(async move { web::serve(&listener, router, stopped).await });
     loop {
         let _running = start(&config, &watch, &http, &roots, &file, &growth);
@@ -113,12 +116,17 @@ async fn serve(source: &Source, mut config: Config) -> io::Result<()> {
     stop.send_replace(true);
     // It ends within `limits::GRACE`, or has.
     let _ended = pages.await;
-    file.write(&watch.save())
+    file.write(|| watch.save())
 }
 
 /// Takes a changed file over; a bad one is refused with the reason, and the old configuration stays.
 fn reload(source: &Source, config: &mut Config) {
     match Config::load(&source.path, &source.environment) {
+        Ok(new) if !config.listen.ip().is_loopback() && new.key.is_none() => {
+            say(
+                "configuration refused, the old one stays: key: is required as long as it listens where it does",
+            );
+        }
         Ok(mut new) => {
             for (key, same) in
                 [("listen", new.listen == config.listen), ("data", new.data == config.data)]
@@ -181,11 +189,11 @@ async fn upkeep(watch: Arc<Watch>, file: StateFile, growth: Arc<Growth>, data: P
         let is_free = saving.as_ref().is_none_or(JoinHandle::is_finished);
         if is_free && saved.elapsed() >= limits::SAVE_INTERVAL {
             saved = Instant::now();
-            let (state, file) = (watch.save(), file.clone());
+            let (watch, file) = (watch.clone(), file.clone());
             let (growth, data) = (growth.clone(), data.clone());
             // The disk may be slow; the next second is not.
             saving = Some(tokio::task::spawn_blocking(move || {
-                if let Err(error) = file.write(&state) {
+                if let Err(error) = file.write(|| watch.save()) {
                     say(format_args!("the state could not be written: {error}"));
                 }
                 // For those who ask later how much its counters have grown.

@@ -107,3 +107,11 @@ pub const SAVE_INTERVAL: Duration = Duration::from_secs(10);
 pub const TICK: Duration = Duration::from_secs(1);
 /// How old the number of the edge's open files may be that the host panel shows.
 pub const EDGE_FILES: Duration = Duration::from_secs(15);
+/// The clock is followed when it is off by this much, in milliseconds.
+pub const CLOCK_STEP_MS: u64 = 2_000;
+/// For a client of the sidecar's pages to take some of an answer.
+pub const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Readers of the live tail at once.
+pub const TAILS: usize = 32;
+/// The longest `probe.interval_s`, in seconds: what is older than some of them is not believed any more.
+pub const PROBE_INTERVAL_S: u64 = 600;

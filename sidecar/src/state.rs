@@ -6,10 +6,11 @@ use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// The file.
+/// The file. One writes at a time.
 #[derive(Debug, Clone)]
-pub struct StateFile(PathBuf);
+pub struct StateFile(Arc<Mutex<PathBuf>>);
 
 impl StateFile {
     /// In this folder, which is made if there is none; only its owner may look into it.
@@ -18,7 +19,7 @@ impl StateFile {
     /// When the folder cannot be made.
     pub fn in_folder(folder: &Path) -> io::Result<StateFile> {
         DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-        Ok(StateFile(folder.join("state.json")))
+        Ok(StateFile(Arc::new(Mutex::new(folder.join("state.json")))))
     }
 
     /// What was written last; nothing when there is no such file. One that makes no sense is moved aside, and said.
@@ -26,7 +27,8 @@ impl StateFile {
     /// # Errors
     /// When there is a file that cannot be read.
     pub fn read<T: DeserializeOwned>(&self) -> io::Result<Result<Option<T>, PathBuf>> {
-        let text = match std::fs::read(&self.0) {
+        let path = self.lock();
+        let text = match std::fs::read(&*path) {
             Ok(text) => text,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Ok(None)),
             Err(error) => return Err(error),
@@ -34,25 +36,30 @@ impl StateFile {
         if let Ok(state) = serde_json::from_slice(&text) {
             return Ok(Ok(Some(state)));
         }
-        let aside = self.0.with_extension("json-damaged");
-        std::fs::rename(&self.0, &aside)?;
+        let aside = path.with_extension("json-damaged");
+        std::fs::rename(&*path, &aside)?;
         Ok(Err(aside))
     }
 
-    /// Writes the state. What is there afterwards is the old one or the new one, whole.
+    /// Writes the state as it is when its turn comes. What is there afterwards is the old one or the new one, whole.
     ///
     /// # Errors
     /// When it may be the old one.
-    pub fn write(&self, state: &impl Serialize) -> io::Result<()> {
-        let text = serde_json::to_vec(state)?;
-        let new = self.0.with_extension("json-new");
+    pub fn write<T: Serialize>(&self, state: impl FnOnce() -> T) -> io::Result<()> {
+        let path = self.lock();
+        let text = serde_json::to_vec(&state())?;
+        let new = path.with_extension("json-new");
         let mut options = OpenOptions::new();
         let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&new)?;
         file.write_all(&text)?;
         file.sync_all()?;
-        std::fs::rename(&new, &self.0)?;
-        let folder = self.0.parent().unwrap_or(Path::new("."));
+        std::fs::rename(&new, &*path)?;
+        let folder = path.parent().unwrap_or(Path::new("."));
         File::open(folder)?.sync_all()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, PathBuf> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -72,8 +79,8 @@ mod tests {
         let folder = folder("state");
         let file = StateFile::in_folder(&folder).unwrap();
         assert_eq!(file.read::<Vec<u32>>().unwrap(), Ok(None));
-        file.write(&vec![1]).unwrap();
-        file.write(&vec![1, 2]).unwrap();
+        file.write(|| vec![1]).unwrap();
+        file.write(|| vec![1, 2]).unwrap();
         assert_eq!(file.read().unwrap(), Ok(Some(vec![1, 2])));
         let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(&folder), mode(&folder.join("state.json"))), (0o700, 0o600));

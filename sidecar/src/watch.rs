@@ -4,7 +4,7 @@
 
 use crate::alert::{self, Alert, Change, Engine, Kind, State};
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::edge::event::Event;
 use crate::edge::status::Status;
 use crate::edge::stream::Heard;
@@ -47,6 +47,9 @@ pub(crate) struct Known {
     pub(crate) fired: BTreeMap<(String, Kind), u64>,
     /// Whether the edge answered the last time it was asked, and since when that is so.
     pub(crate) edge: Option<(bool, Millis)>,
+    /// Whether its event stream is being read.
+    stream: bool,
+    markfail: config::MarkFail,
 }
 
 /// What survives a restart.
@@ -73,6 +76,8 @@ impl Watch {
             findings: BTreeMap::new(),
             fired: BTreeMap::new(),
             edge: None,
+            stream: false,
+            markfail: config.markfail.clone(),
         };
         Watch {
             clock,
@@ -87,7 +92,10 @@ impl Watch {
     pub fn configure(&self, config: &Config) {
         let now = self.clock.now();
         let mut known = self.known();
-        known.engine = Engine::restore(known.engine.save(), config.markfail.clone(), now);
+        known.markfail = config.markfail.clone();
+        // The event stream is opened anew.
+        known.stream = false;
+        known.engine_goes_on(now);
         // Its outputs end with it, and what they have not sent yet the new ones send.
         known.notifier = notifier(config, &self.http, known.notifier.save(), now);
     }
@@ -105,10 +113,9 @@ impl Watch {
                 self.status.send_replace(Some(Arc::from(status)));
             }
             Seen::NoStatus { .. } => known.edge_is(false, now),
-            Seen::StreamOpened
-            | Seen::StreamClosed
-            | Seen::Event { .. }
-            | Seen::CallbackIps { .. } => {}
+            Seen::StreamOpened => known.stream = true,
+            Seen::StreamClosed => known.stream = false,
+            Seen::Event { .. } | Seen::CallbackIps { .. } => {}
         }
     }
 
@@ -136,8 +143,18 @@ impl Watch {
 
     /// Judges what was seen until now. Called once a second.
     pub fn tick(&self) {
+        let jumped = self.clock.follow(limits::CLOCK_STEP_MS);
         let now = self.clock.now();
         let mut known = self.known();
+        if jumped {
+            say("the clock was set");
+            known.engine_goes_on(now);
+        }
+        known.history.forget(now);
+        if let Some(status) = self.status.borrow().as_ref() {
+            let is_there = |name: &str| status.accounts.iter().any(|one| one.account == name);
+            known.fired.retain(|(account, _), _| account.is_empty() || is_there(account));
+        }
         known.findings.retain(|_, (at, _)| now.saturating_sub(*at) < limits::FINDING_MS);
         let Known { engine, notifier, fired, .. } = &mut *known;
         let changes = engine.tick(now);
@@ -204,6 +221,14 @@ fn notifier(
 }
 
 impl Known {
+    /// By another clock, or other terms.
+    fn engine_goes_on(&mut self, now: Millis) {
+        self.engine = Engine::restore(self.engine.save(), self.markfail.clone(), now);
+        if self.stream {
+            self.engine.observe(now, &Seen::StreamOpened);
+        }
+    }
+
     fn keep(&mut self, now: Millis, finding: Finding) {
         let target = (finding.probe, finding.account.clone(), finding.target.clone());
         if self.findings.len() < limits::FINDINGS || self.findings.contains_key(&target) {

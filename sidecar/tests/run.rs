@@ -21,7 +21,11 @@ fn output(arguments: &[&str]) -> Output {
 
 #[test]
 fn it_answers_healthz_and_ends_on_sigterm() {
-    let config = config("healthz", "listen = \"127.0.0.1:0\"");
+    // Port 1 is nobody's: there is no edge.
+    let data = format!("{}/healthz", env!("CARGO_TARGET_TMPDIR"));
+    let text =
+        format!("listen = \"127.0.0.1:0\"\ndata = {data:?}\nedge.admin = \"http://127.0.0.1:1\"");
+    let config = config("healthz", &text);
     let mut sidecar = Command::new(BINARY)
         .args(["run", "--config", &config])
         .stdout(Stdio::piped())

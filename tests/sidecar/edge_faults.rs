@@ -185,6 +185,5 @@ fn an_edge_that_is_gone() {
     edge.kill();
     let fired = sidecar.await_alert("proxy_down", "firing", SOON);
     assert_eq!((fired["severity"].as_str(), &fired["account"]), (Some("critical"), &Value::Null));
-    assert!(fired["last"].as_i64().unwrap() - fired["time"].as_i64().unwrap() <= 10, "{fired}");
     assert_eq!(sidecar.metrics().sum("wxedge_proxy_up", &[]), Some(0.0));
 }

@@ -3,19 +3,23 @@
 use nix::sys::signal::Signal;
 use wxedge_tests::app::{Answer, App};
 use wxedge_tests::message::Message;
+use wxedge_tests::port::Port;
 use wxedge_tests::{PATIENCE, eventually};
 
 use crate::{SIDECAR, SOON, edge, sidecar};
 
 #[test]
 fn the_edge_restarts_and_is_watched_on() {
-    let first = edge().start();
+    // Nobody else gets the port while there is no edge.
+    let port = Port::reserve();
+    let admin = format!("admin = \"{}\"", port.address);
+    let first = edge().listen(&admin).start();
     let sidecar = sidecar(&first).start();
     sidecar.await_stream(&first);
-    let (admin, folder) = (first.admin, first.folder());
+    let folder = first.folder();
     drop(first);
     sidecar.await_alert("proxy_down", "firing", SOON);
-    let again = edge().folder(&folder).listen(&format!("admin = \"{admin}\"")).start();
+    let again = edge().folder(&folder).listen(&admin).start();
     sidecar.await_alert("proxy_down", "resolved", SOON);
     assert_eq!(again.wechat().deliver(&Message::text("hi")).status(), 200);
     sidecar.await_count(&again, 1);
@@ -32,6 +36,7 @@ fn an_alert_outlives_a_restart_and_is_not_told_twice() {
     assert_eq!(edge.wechat().deliver(&Message::text("hi")).status(), 200);
     let fired = first.await_alert("spool_backlog", "firing", SOON);
     robot.await_calls(1);
+    first.await_sent("webhook", 1);
     let folder = first.folder();
     assert_eq!(first.stop().and_then(|exit| exit.code()), Some(0));
 

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 use wxedge_tests::app::{Answer, App};
 use wxedge_tests::message::Message;
+use wxedge_tests::port::Port;
 use wxedge_tests::{PATIENCE, canary, eventually, http};
 
 use crate::{edge, sidecar};
@@ -46,10 +47,8 @@ fn one_scrape_has_the_edges_metrics_and_its_own() {
 
 #[test]
 fn without_the_edge_its_own_metrics_stay() {
-    let edge = edge().start();
-    let admin = edge.admin;
-    drop(edge);
-    let sidecar = wxedge_tests::sidecar::Builder::new(crate::SIDECAR, admin).start();
+    let nobody = Port::reserve();
+    let sidecar = wxedge_tests::sidecar::Builder::new(crate::SIDECAR, nobody.address).start();
     let metrics = sidecar.metrics();
     assert_eq!(metrics.sum("wxedge_proxy_up", &[]), Some(0.0));
     assert_eq!(metrics.sum("wxedge_callbacks_total", &[]), None);
@@ -200,9 +199,9 @@ fn silences_come_and_go() {
     let id = made.json()["id"].as_str().unwrap().to_owned();
     assert_eq!(sidecar.get("/v1/console").json()["silences"][0]["comment"], "known");
     for wrong in [
-        json!({"minutes": 0}),
+        json!({"alert": "spool_backlog", "minutes": 0}),
         json!({"alert": "nonsense", "minutes": 1}),
-        json!({"minutes": 1, "more": 1}),
+        json!({"alert": "spool_backlog", "minutes": 1, "more": 1}),
     ] {
         let refused = http::send(
             sidecar.address,
@@ -216,4 +215,40 @@ fn silences_come_and_go() {
     let gone = http::send(sidecar.address, "DELETE", &format!("/v1/silences/{id}"), &[], b"");
     assert_eq!(gone.status, 204);
     assert_eq!(sidecar.get("/v1/console").json()["silences"], json!([]));
+}
+
+#[test]
+fn its_key_goes_to_no_proxy_of_the_environment() {
+    let proxy = App::start();
+    let edge = edge().start();
+    let address = format!("http://{}", proxy.address());
+    let sidecar = sidecar(&edge).env("HTTP_PROXY", &address).env("http_proxy", &address).start();
+    sidecar.await_stream(&edge);
+    assert_eq!((proxy.calls(), proxy.connections()), (0, 0));
+}
+
+#[test]
+fn off_loopback_the_spool_needs_a_key_of_the_edge() {
+    let edge = edge().without_admin_key().start();
+    let open =
+        sidecar(&edge).line("", "listen = \"0.0.0.0:0\"").line("", &format!("key = {KEY:?}"));
+    let without = open.clone().without("edge", "key").start();
+    let right = format!("Bearer {KEY}");
+    let ask = |address, target| {
+        http::send(address, "GET", target, &[("authorization", &right)], b"").status
+    };
+    assert_eq!((ask(without.address, "/alerts"), ask(without.address, "/v1/spool")), (200, 403));
+}
+
+#[test]
+fn a_reload_does_not_take_the_key_away_that_the_listener_needs() {
+    let edge = edge().start();
+    let watching = sidecar(&edge);
+    let open =
+        watching.clone().line("", "listen = \"0.0.0.0:0\"").line("", &format!("key = {KEY:?}"));
+    let sidecar = open.start();
+    sidecar.rewrite(&watching);
+    sidecar.signal(nix::sys::signal::Signal::SIGHUP);
+    eventually(PATIENCE, "it refuses", || sidecar.stderr().contains("key: is required"));
+    assert_eq!(sidecar.get("/alerts").status, 401);
 }

@@ -19,5 +19,5 @@ fn a_well_pair_is_silent() {
         assert_eq!(edge.wechat().deliver(&Message::text("hi")).status(), 200);
     }
     sidecar.await_count(&edge, 50);
-    assert_eq!(sidecar.alerts(), Vec::<serde_json::Value>::new());
+    assert_eq!(sidecar.firing(), Vec::<String>::new());
 }

@@ -24,6 +24,7 @@ pub struct Builder {
     program: String,
     admin: SocketAddr,
     lines: Vec<(String, String)>,
+    left_out: Vec<(String, String)>,
     environment: Vec<(String, String)>,
     folder: Option<Arc<Folder>>,
 }
@@ -37,6 +38,7 @@ impl Builder {
             program: program.to_owned(),
             admin,
             lines: Vec::new(),
+            left_out: Vec::new(),
             environment: Vec::new(),
             folder: None,
         };
@@ -49,6 +51,13 @@ impl Builder {
         let key = |line: &str| line.split('=').next().map(|key| key.trim().to_owned());
         self.lines.retain(|(other, known)| other != table || key(known) != key(line));
         self.lines.push((table.to_owned(), line.to_owned()));
+        self
+    }
+
+    /// Without a line that it would have.
+    #[must_use]
+    pub fn without(mut self, table: &str, key: &str) -> Builder {
+        self.left_out.push((table.to_owned(), key.to_owned()));
         self
     }
 
@@ -79,7 +88,8 @@ impl Builder {
             let is_told = |(other, known): &(String, String)| {
                 other == table && known.split('=').next().map(str::trim) == Some(&key)
             };
-            if !self.lines.iter().any(is_told) {
+            let is_left_out = self.left_out.contains(&(table.to_owned(), key.clone()));
+            if !is_left_out && !self.lines.iter().any(is_told) {
                 builder = builder.line(table, &line);
             }
         }
@@ -114,12 +124,15 @@ impl Builder {
             .expect("the program");
         let stdout = Lines::collect(child.stdout.take().expect("a pipe"));
         let stderr = Lines::collect(child.stderr.take().expect("a pipe"));
-        let address = eventually_some(PATIENCE, "the sidecar listens", || {
+        let mut address: SocketAddr = eventually_some(PATIENCE, "the sidecar listens", || {
             if let Ok(Some(exit)) = child.try_wait() {
                 panic!("it ended with {exit}: {}", stderr.rest());
             }
             stdout.address("wxedge-sidecar listens on")
         });
+        if address.ip().is_unspecified() {
+            address.set_ip([127, 0, 0, 1].into());
+        }
         let pid = child.id();
         eventually(PATIENCE, "the sidecar hears signals", || is_heard(pid, Signal::SIGHUP));
         Sidecar { address, child, exit: None, stdout, stderr, folder }
@@ -173,6 +186,27 @@ impl Sidecar {
     #[must_use]
     pub fn alerts(&self) -> Vec<Value> {
         self.get("/alerts").json().as_array().expect("a list").clone()
+    }
+
+    /// The names of those that fire.
+    #[track_caller]
+    #[must_use]
+    pub fn firing(&self) -> Vec<String> {
+        let alerts = self.alerts();
+        let firing = alerts.iter().filter(|alert| alert["state"] == "firing");
+        firing.map(|alert| alert["alert"].to_string()).collect()
+    }
+
+    /// Waits until this output has taken so many messages.
+    ///
+    /// # Panics
+    /// When it has not.
+    #[track_caller]
+    pub fn await_sent(&self, output: &str, messages: u32) {
+        eventually(PATIENCE, "the messages are sent", || {
+            let sent = [("output", output), ("result", "sent")];
+            self.metrics().sum("wxedge_notifications_total", &sent) == Some(messages.into())
+        });
     }
 
     /// The alert of this name, once it is in this state.

@@ -118,12 +118,13 @@ impl Record {
         self.answered = Some(Instant::now());
     }
 
-    /// Counts a failure of the app, if that is what it was, for the summary of this second.
-    fn count_fallen(&self) {
-        let reason = if self.notes.invalid { Failure::Invalid.reason() } else { self.notes.reason };
-        let place = Failure::REASONS.iter().position(|known| *known == reason);
-        if let Some(place) = place {
-            self.account.fallen[place].fetch_add(1, Ordering::Relaxed);
+    /// How the app failed this callback, if it did. One that is held has not ended for the app.
+    fn fallen(&self, outcome: Outcome) -> Option<&'static str> {
+        match outcome {
+            _ if self.notes.invalid => Some(Failure::Invalid.reason()),
+            Outcome::FallbackDeadline => Some(Failure::Timeout.reason()),
+            Outcome::FallbackError => Some(self.notes.reason),
+            _ => None,
         }
     }
 
@@ -136,16 +137,16 @@ impl Record {
         self.finished = true;
         let took = self.arrival.first_byte.elapsed();
         let metrics = &self.account.metrics;
-        let failed = outcome.is_failure() || self.notes.invalid;
-        if failed {
-            self.count_fallen();
+        // Before the outcome: the summary takes both, in the other order.
+        if let Some(reason) = self.fallen(outcome) {
+            self.account.count_fallen(reason);
         }
         metrics.duration.observe(took.as_secs_f64());
         // The count last: who sees it finds the rest.
         metrics.callbacks(self.kind, outcome).inc();
         let us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         self.account.slowest_us.fetch_max(us, Ordering::Relaxed);
-        if failed {
+        if outcome.is_failure() || self.notes.invalid {
             self.edge.events.failure(&Failed {
                 account: &self.account.config.name,
                 outcome: outcome.label(),

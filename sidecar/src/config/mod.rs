@@ -7,6 +7,7 @@ mod values;
 
 pub use secret::Secret;
 
+use crate::limits;
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
@@ -240,6 +241,10 @@ impl Config {
             if !is_url(address.expose()) {
                 values.issue(key, "must be an address that begins with http:// or https://");
             }
+        }
+        if config.probe.interval > Duration::from_secs(limits::PROBE_INTERVAL_S) {
+            let most = limits::PROBE_INTERVAL_S;
+            values.issue("probe.interval_s", &format!("must be at most {most}"));
         }
         let mut issues = values.issues();
         if !config.listen.ip().is_loopback() && config.key.is_none() {

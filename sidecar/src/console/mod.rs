@@ -5,6 +5,10 @@
 
 use sha2::{Digest, Sha256};
 
+/// What a browser has to keep to when it shows the console: its `content-security-policy`.
+pub const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
+    connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
 /// A file of the console.
 #[derive(Debug, Clone, Copy)]
 pub struct Asset {

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::time::Duration;
+use tokio::time::timeout;
 use url::Url;
 
 /// A client of one edge.
@@ -78,12 +79,19 @@ impl Client {
         Client { http, edge }
     }
 
+    /// Whether it has a key for the edge.
+    pub fn has_key(&self) -> bool {
+        self.edge.key.is_some()
+    }
+
     /// `GET /v1/status`.
     ///
     /// # Errors
     /// When there is none.
     pub async fn status(&self) -> Result<Status, AskError> {
-        self.json(Method::GET, "/v1/status", limits::STATUS_TIMEOUT).await
+        let status: Status = self.json(Method::GET, "/v1/status", limits::STATUS_TIMEOUT).await?;
+        // Any JSON would do otherwise, as unknown fields are skipped and missing ones are none.
+        if status.version.is_empty() { Err(AskError::Invalid) } else { Ok(status) }
     }
 
     /// `GET /metrics`, as the edge writes it.
@@ -133,9 +141,9 @@ impl Client {
     /// # Errors
     /// When there is none.
     pub async fn events(&self) -> Result<Response, AskError> {
-        let asked = self.request(Method::GET, "/v1/events")?.send();
-        let response = tokio::time::timeout(limits::STATUS_TIMEOUT, asked).await;
-        accepted(response.map_err(|_| AskError::Timeout)??).await
+        let request = self.request(Method::GET, "/v1/events")?;
+        let asked = async { accepted(request.send().await?).await };
+        timeout(limits::STATUS_TIMEOUT, asked).await.map_err(|_| AskError::Timeout)?
     }
 
     /// Passes a request for the spool on, with the key of whoever asks. Gives status and body back, whatever they are.

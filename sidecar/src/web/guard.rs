@@ -19,10 +19,13 @@ impl Guard {
         if let Some(why) = foreign(headers, self.loopback) {
             return Some((StatusCode::FORBIDDEN, why));
         }
-        let key = self.key.as_ref().filter(|_| secret)?;
+        // Off loopback there is no way in without a key, also when a reload took it away.
+        if !secret || self.key.is_none() && self.loopback {
+            return None;
+        }
         let given = headers.get(header::AUTHORIZATION).map(|value| value.as_bytes());
         let given = given.and_then(|value| value.strip_prefix(b"Bearer "));
-        let right = given.is_some_and(|given| key.matches(given));
+        let right = self.key.as_ref().zip(given).is_some_and(|(key, given)| key.matches(given));
         (!right).then_some((StatusCode::UNAUTHORIZED, "authorization: Bearer <key> is needed"))
     }
 }
@@ -112,6 +115,15 @@ mod tests {
         assert_eq!(refused(&guard, &[at, ("authorization", "Bearer wrong")], true), Some(401));
         assert_eq!(refused(&guard, &[at, ("authorization", "right")], true), Some(401));
         assert_eq!(refused(&guard, &[at, ("authorization", "Bearer right")], true), None);
+        assert_eq!(refused(&guard, &[at], false), None);
+    }
+
+    #[test]
+    fn off_loopback_nobody_gets_in_when_the_key_is_gone() {
+        let guard = Guard { loopback: false, key: None };
+        let at = ("host", "watch.example");
+        assert_eq!(refused(&guard, &[at], true), Some(401));
+        assert_eq!(refused(&guard, &[at, ("authorization", "Bearer ")], true), Some(401));
         assert_eq!(refused(&guard, &[at], false), None);
     }
 }

@@ -31,6 +31,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
+use tokio::sync::{Semaphore, watch};
 
 /// What the pages stand on.
 #[derive(Debug)]
@@ -43,6 +44,10 @@ pub struct Site {
     pub growth: Arc<Growth>,
     /// The edge's open files, and when its metrics were asked for them.
     pub edge_files: Mutex<Option<(Instant, Option<Files>)>>,
+    /// A place for each reader of the live tail.
+    pub tails: Arc<Semaphore>,
+    /// Tells when it is time to end.
+    pub stopped: watch::Receiver<bool>,
 }
 
 /// What the pages have of the configuration.
@@ -118,11 +123,9 @@ async fn admit(site: &Site, request: Request, next: Next, secret: bool) -> Respo
 
 /// What a browser has to keep to.
 async fn hardened(mut response: Response) -> Response {
-    let policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
-                  base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
     let headers = response.headers_mut();
     for (name, value) in [
-        (header::CONTENT_SECURITY_POLICY, policy),
+        (header::CONTENT_SECURITY_POLICY, console::POLICY),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::REFERRER_POLICY, "no-referrer"),
         (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),

@@ -7,6 +7,7 @@ use crate::edge::status::{Account, Status};
 use crate::host::{Files, Host};
 use crate::limits;
 use crate::markfail;
+use crate::notify::Health;
 use crate::observation::{Finding, Millis};
 use crate::watch::Known;
 use axum::Json;
@@ -34,6 +35,7 @@ pub(super) async fn console(State(site): Shared, Query(Lang { lang }): Query<Lan
             "history": known.history.to_json(now),
             "alerts": alerts(known, language),
             "probes": known.findings.values().map(probe).collect::<Vec<_>>(),
+            "notify": known.notifier.health().iter().map(output).collect::<Vec<_>>(),
             "silences": known.notifier.silences(),
             "host": host,
         })
@@ -76,6 +78,19 @@ fn probe((at, finding): &(Millis, Finding)) -> Value {
         "took_ms": took_ms,
         "detail": fault.as_ref().map(|fault| &fault.detail),
         "at": at / 1_000,
+    })
+}
+
+/// Who is told, and whether they take it.
+fn output(health: &Health) -> Value {
+    let Health { output, sent, failed, dropped, waiting, error, .. } = health;
+    json!({
+        "output": output,
+        "sent": sent,
+        "failed": failed,
+        "dropped": dropped,
+        "waiting": waiting,
+        "error": error,
     })
 }
 

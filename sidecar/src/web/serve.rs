@@ -1,4 +1,4 @@
-//! The sidecar's listener: so many connections, each of which has to say what it wants within a time.
+//! The sidecar's listener: so many connections, each of which has to say what it wants, and to take what it gets, within a time.
 
 use crate::limits;
 use axum::Router;
@@ -11,6 +11,7 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{sleep, timeout};
+use tokio_io_timeout::TimeoutStream;
 
 /// Answers until `stop` changes, then lets what is being answered end for [`limits::GRACE`].
 pub async fn serve(listener: &TcpListener, router: Router, mut stop: watch::Receiver<bool>) {
@@ -26,7 +27,10 @@ pub async fn serve(listener: &TcpListener, router: Router, mut stop: watch::Rece
         match accepted {
             Ok((stream, place)) => {
                 let service = TowerToHyperService::new(router.clone());
-                let connection = server.serve_connection(TokioIo::new(stream), service);
+                let mut stream = TimeoutStream::new(stream);
+                stream.set_write_timeout(Some(limits::WRITE_TIMEOUT));
+                let stream = TokioIo::new(Box::pin(stream));
+                let connection = server.serve_connection(stream, service);
                 let connection = graceful.watch(connection);
                 tokio::spawn(async move {
                     // How a connection ends is the client's business.

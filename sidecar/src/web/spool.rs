@@ -36,9 +36,14 @@ async fn pass(
     RawQuery(query): RawQuery,
     headers: &HeaderMap,
 ) -> Response {
+    let settings = site.settings.load_full();
+    if !settings.guard.loopback && !settings.edge.has_key() {
+        let why = "off loopback the spool needs listen.admin_key at the edge, and edge.key here";
+        return error(StatusCode::FORBIDDEN, why);
+    }
     let query = query.map(|query| format!("?{query}")).unwrap_or_default();
     let path = format!("/v1/spool{path}{query}");
-    match site.settings.load_full().edge.spool(method, &path, edge_key(headers)).await {
+    match settings.edge.spool(method, &path, edge_key(headers)).await {
         Ok((status, body)) => {
             let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
             (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()

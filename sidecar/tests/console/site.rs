@@ -9,11 +9,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
-use wxedge_sidecar::console::ASSETS;
-
-/// As the sidecar sends it.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
-    connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+use wxedge_sidecar::console::{ASSETS, POLICY};
 
 /// What the page asked for.
 #[derive(Debug, Clone)]

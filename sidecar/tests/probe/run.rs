@@ -73,6 +73,7 @@ async fn targets_are_looked_at_as_they_become_known() {
 
     // Without a status the last one holds.
     edge.send_replace(None);
+    while seen.try_recv().is_ok() {}
     eventually(&mut seen, |seen| is(seen, Probe::Clock)).await;
     drop(edge);
     // Nobody gives a status any more: it ends, and so does what it says.
