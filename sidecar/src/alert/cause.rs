@@ -102,6 +102,15 @@ pub enum Cause {
         /// Dead letters.
         dead: u64,
     },
+    /// Messages wait for an appid that no account has any more.
+    Orphans {
+        /// Whose they are.
+        appid: String,
+        /// How many wait.
+        pending: u64,
+        /// Dead letters.
+        dead: u64,
+    },
     /// The store fills up or cannot be written.
     Store {
         /// Whether it can be written.

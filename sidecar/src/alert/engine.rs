@@ -57,7 +57,7 @@ impl Engine {
         state.ahead = state.now.saturating_sub(now);
         state.now = now + state.ahead;
         state.edge.stream(state.now, false);
-        state.looks.restored(state.now);
+        state.looks.missed(state.now);
         for account in state.accounts.values_mut() {
             account.pushing.configure(&markfail);
         }
@@ -116,6 +116,7 @@ impl Engine {
         let now = before.max(at.saturating_add(state.ahead));
         if now - before > ABSENT {
             state.edge.missed_something(now);
+            state.looks.missed(now);
         }
         let seen_since = state.edge.seen_since();
         let (first, end) = (before / 1000, now / 1000);
@@ -197,9 +198,8 @@ impl Engine {
         {
             account.pushing.failed_probe();
         }
-        if let Some(kinds) = found.or_else(|| dns::troubles(finding)) {
-            self.state.looks.take(at, finding, &kinds);
-        }
+        let kinds = found.or_else(|| dns::troubles(finding));
+        self.state.looks.take(at, finding, kinds.as_deref());
     }
 
     fn signs(&self, now: Millis) -> Vec<Sign> {

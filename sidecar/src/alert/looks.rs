@@ -1,6 +1,8 @@
-//! What probes found lately: one bad look is pending, a second in a row fires, two good ones in a row are the end of it.
+//! What probes found lately: one bad look is pending, a second in a row fires, two good ones in a row are the end of it. What
+//! is not looked at any more is forgotten: it is configured no more.
 
 use super::book::Level;
+use super::overdue::Overdue;
 use super::window::Window;
 use super::{Example, Kind, pairs};
 use crate::limits;
@@ -10,25 +12,26 @@ use std::collections::BTreeMap;
 
 /// Looks in a row that say so, until it is believed.
 const GOOD: u32 = 2;
-/// What was looked at before a restart and is not looked at again in this time is configured no more.
-const STALE: Millis = 15 * 60_000;
 pub(super) const WINDOW_S: u64 = 300;
 
 /// Whose, by which probe, at what.
-type Target = (Option<String>, Probe, String);
+pub(super) type Target = (Option<String>, Probe, String);
 
 /// All targets.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct Looks {
     #[serde(with = "pairs")]
     targets: BTreeMap<Target, Look>,
-    restored: Option<Millis>,
+    /// Since when nothing kept the looks from coming here.
+    since: Millis,
 }
 
 /// The looks at one target.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct Look {
-    last: Millis,
+    pub(super) last: Millis,
+    /// From one look to the next, the longest of late; none before the second one.
+    pub(super) gap: Option<Millis>,
     /// Whether it is the system's own resolver.
     pub(super) system: bool,
     troubles: BTreeMap<Kind, Trouble>,
@@ -52,26 +55,34 @@ pub(super) struct Trouble {
 }
 
 impl Looks {
-    /// Takes what a look found: troubles of these kinds.
-    pub(super) fn take(&mut self, at: Millis, finding: &Finding, kinds: &[(Kind, FaultKind)]) {
+    /// Takes what a look found: troubles of these kinds; none when it says nothing about its target.
+    pub(super) fn take(
+        &mut self,
+        at: Millis,
+        finding: &Finding,
+        kinds: Option<&[(Kind, FaultKind)]>,
+    ) {
         let target = (finding.account.clone(), finding.probe, finding.target.clone());
-        if self.targets.len() >= limits::ALERT_TARGETS && !self.targets.contains_key(&target) {
+        let known = self.targets.contains_key(&target);
+        if !known && (kinds.is_none() || self.targets.len() >= limits::ALERT_TARGETS) {
             return;
         }
-        self.targets.entry(target).or_default().take(at, finding, kinds);
+        let look = self.targets.entry(target).or_default();
+        look.came(at, self.since);
+        if let Some(kinds) = kinds {
+            look.take(at, finding, kinds);
+        }
     }
 
-    /// Lets what may be configured no more prove itself.
-    pub(super) fn restored(&mut self, now: Millis) {
-        self.restored = Some(now);
+    /// Looks may have been missed until now: lets what may be configured no more prove itself.
+    pub(super) fn missed(&mut self, now: Millis) {
+        self.since = now;
     }
 
+    /// Forgets what is looked at no more.
     pub(super) fn tick(&mut self, now: Millis) {
-        if let Some(since) = self.restored
-            && now.saturating_sub(since) >= STALE
-        {
-            self.targets.retain(|_, look| look.last >= since);
-            self.restored = None;
+        for target in Overdue::at(now, self.since, &self.targets).gone() {
+            self.targets.remove(&target);
         }
     }
 
@@ -85,8 +96,17 @@ impl Looks {
 }
 
 impl Look {
-    fn take(&mut self, at: Millis, finding: &Finding, kinds: &[(Kind, FaultKind)]) {
+    /// A look has come. The time since one from before `since` is no gap.
+    fn came(&mut self, at: Millis, since: Millis) {
+        if self.last > 0 && self.last >= since {
+            let gap = at.saturating_sub(self.last);
+            // One that came soon says little about when the next one comes.
+            self.gap = Some(self.gap.map_or(gap, |before| gap.max(before / 4 * 3)));
+        }
         self.last = at;
+    }
+
+    fn take(&mut self, at: Millis, finding: &Finding, kinds: &[(Kind, FaultKind)]) {
         self.system = finding.facts.system == Some(true);
         // The second look in a row counts whatever it finds: one time no connection, the other no answer. That a
         // certificate ends soon is no failed look.
@@ -113,6 +133,11 @@ impl Look {
     /// The trouble of this kind, if there is one.
     pub(super) fn trouble(&self, kind: Kind) -> Option<&Trouble> {
         self.troubles.get(&kind)
+    }
+
+    /// Whether something is wrong, or was until a moment ago.
+    pub(super) fn is_troubled(&self) -> bool {
+        !self.troubles.is_empty()
     }
 
     pub(super) fn troubles(&self) -> impl Iterator<Item = (Kind, &Trouble)> {

@@ -11,6 +11,7 @@ mod edge;
 mod engine;
 mod kind;
 mod looks;
+mod overdue;
 mod pairs;
 mod pushing;
 mod quota;

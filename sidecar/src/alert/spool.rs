@@ -1,9 +1,10 @@
-//! `spool_backlog`: an account's oldest pending message is over 60 s old, or it has dead letters, or the store is 80 % full
-//! or cannot be written, which is nobody's.
+//! `spool_backlog`: an account's oldest pending message is over 60 s old, or it has dead letters; an appid that no account
+//! has any more has any; or the store is 80 % full or cannot be written, which is nobody's.
 
 use super::book::{Level, Sign};
 use super::{Cause, Kind};
 use crate::edge::status::{self, Store};
+use crate::limits;
 use crate::observation::Millis;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -17,6 +18,9 @@ const NOT_FULL_PERCENT: u64 = 75;
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct Spool {
     accounts: BTreeMap<String, Held<status::Spool>>,
+    /// By appid.
+    #[serde(default)]
+    orphans: BTreeMap<String, Held<status::Spool>>,
     store: Option<Held<Store>>,
 }
 
@@ -30,14 +34,12 @@ struct Held<T> {
 
 impl Spool {
     pub(super) fn status(&mut self, at: Millis, status: &status::Status) {
-        let accounts = status.accounts.iter();
-        let behind = accounts.filter(|one| one.spool.oldest_s > OLDEST_S || one.spool.dead > 0);
-        self.accounts = behind
-            .map(|one| {
-                let first = self.accounts.get(&one.account).map_or(at, |held| held.first);
-                (one.account.clone(), Held { first, last: at, of: one.spool.clone() })
-            })
-            .collect();
+        let accounts = status.accounts.iter().map(|one| (&one.account, &one.spool));
+        let behind = accounts.filter(|(_, spool)| spool.oldest_s > OLDEST_S || spool.dead > 0);
+        self.accounts = held(&self.accounts, at, behind);
+        let orphans = status.spool_orphans.iter().map(|one| (&one.appid, &one.spool));
+        let left = orphans.filter(|(_, spool)| spool.pending + spool.dead > 0);
+        self.orphans = held(&self.orphans, at, left.take(limits::ALERT_ACCOUNTS));
         let store = &status.store;
         let percent = if self.store.is_some() { NOT_FULL_PERCENT } else { FULL_PERCENT };
         let full = store.bytes_max > 0
@@ -53,12 +55,31 @@ impl Spool {
             let cause = Cause::Backlog { pending, oldest_s, dead };
             sign(Some(account.clone()), held, cause, pending + dead)
         };
+        let orphan = |(appid, held): (&String, &Held<status::Spool>)| {
+            let status::Spool { pending, dead, .. } = held.of;
+            let cause = Cause::Orphans { appid: appid.clone(), pending, dead };
+            sign(Some(appid.clone()), held, cause, pending + dead)
+        };
         let store = self.store.as_ref().map(|held| {
             let Store { writable, bytes, bytes_max, .. } = held.of;
             sign(None, held, Cause::Store { writable, bytes, bytes_max }, 1)
         });
-        self.accounts.iter().map(backlog).chain(store).collect()
+        let accounts = self.accounts.iter().map(backlog);
+        accounts.chain(self.orphans.iter().map(orphan)).chain(store).collect()
     }
+}
+
+/// What is held now, each since it was first seen.
+fn held<'a>(
+    before: &BTreeMap<String, Held<status::Spool>>,
+    at: Millis,
+    now: impl Iterator<Item = (&'a String, &'a status::Spool)>,
+) -> BTreeMap<String, Held<status::Spool>> {
+    now.map(|(name, spool)| {
+        let first = before.get(name).map_or(at, |held| held.first);
+        (name.clone(), Held { first, last: at, of: spool.clone() })
+    })
+    .collect()
 }
 
 fn sign<T>(account: Option<String>, held: &Held<T>, cause: Cause, count: u64) -> Sign {

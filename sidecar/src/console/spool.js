@@ -24,7 +24,9 @@ export function spool(fresh) {
 }
 
 function render() {
-  const all = data.accounts ?? [];
+  const orphans = data.spool_orphans ?? [];
+  // An appid that no account has any more stands where an account's name does.
+  const all = [...data.accounts ?? [], ...orphans.map((one) => ({ account: one.appid, spool: one }))];
   const total = (name) => all.reduce((n, one) => n + (one.spool?.[name] ?? 0), 0);
   const clear = total('pending') === 0 && total('dead') === 0;
   const open = entries !== null;
@@ -32,6 +34,8 @@ function render() {
     head(t('spool'), clear ? t('spool_clear') : t('spool_counts', count(total('pending')), count(total('dead'))),
       open && button('refresh', () => load(false)),
       button(open ? 'hide_entries' : 'show_entries', () => (open ? hide() : load(false)))),
+    ...orphans.map((one) => h('p.note', { 'data-key': `orphan/${one.appid}` },
+      state('bad', t('orphan', one.appid)), ' ', t('spool_counts', count(one.pending), count(one.dead)), ' · ', t('orphan_what'))),
     said && h('p.said', { role: 'status' }, said),
     open && h('div.filters', null,
       choice(t('state'), dead ? 'dead' : 'pending', [['dead', t('dead')], ['pending', t('waiting')]],

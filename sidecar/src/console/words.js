@@ -122,6 +122,8 @@ const WORDS = {
   spool: ['暂存与死信', 'Spool and dead letters'],
   spool_clear: ['没有待投，没有死信。', 'Nothing pending, no dead letters.'],
   spool_counts: ['待投 {0}，死信 {1}', '{0} pending, {1} dead'],
+  orphan: ['{0} 已没有账号', 'No account has {0}'],
+  orphan_what: ['重新给它一个账号，或查看后删除', 'give it an account again, or show and delete them'],
   show_entries: ['查看', 'Show'],
   hide_entries: ['收起', 'Hide'],
   refresh: ['刷新', 'Refresh'],

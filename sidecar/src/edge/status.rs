@@ -16,6 +16,8 @@ pub struct Status {
     pub config: Loaded,
     pub api_base: Vec<ApiBase>,
     pub accounts: Vec<Account>,
+    /// What waits for appids that no account has any more.
+    pub spool_orphans: Vec<Orphan>,
     /// The rest, for whoever shows all of it.
     #[serde(flatten)]
     pub more: BTreeMap<String, serde_json::Value>,
@@ -97,6 +99,15 @@ pub struct Spool {
     pub pending: u64,
     pub dead: u64,
     pub oldest_s: u64,
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+#[expect(missing_docs, reason = "each is the field of its name in the edge's documentation")]
+pub struct Orphan {
+    pub appid: String,
+    #[serde(flatten)]
+    pub spool: Spool,
 }
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]

@@ -295,3 +295,22 @@ fn the_picture_can_be_read_with_the_keyboard() {
     assert!(page.says("replied60fallback_deadline2合计62最慢应答41 ms"), "another minute is shown");
     assert!(page.says(r#"data-bars="1""#));
 }
+
+#[test]
+fn messages_of_an_appid_without_an_account_are_shown() {
+    let mut known = well();
+    let orphan = json!({"appid": "wxfedcba9876543210", "pending": 3, "dead": 1, "oldest_s": 90});
+    known["spool_orphans"] = json!([orphan]);
+    let reader = format!(
+        "{SEEN} await press('#spool', '查看');
+        await until('a choice', () => [...document.querySelectorAll('#spool option')].some((one) => one.value.startsWith('wxfe')));"
+    );
+    let page = visit(&reader, move |asked| match asked.what.as_str() {
+        "GET /v1/spool?state=dead&limit=50" => {
+            (200, json!({"entries": [], "next": null}).to_string())
+        }
+        _ => sidecar(asked, &known, &[]),
+    });
+    assert!(page.says("wxfedcba9876543210 已没有账号") && page.says("待投 3，死信 1"));
+    assert!(!page.says("没有待投，没有死信。"));
+}

@@ -163,3 +163,25 @@ fn a_clock_that_is_off_is_no_alert_but_a_word_about_signatures() {
     let cause = &world.alert(Kind::SignatureFailures).unwrap().cause;
     assert!(matches!(cause, Cause::Signatures { clock_ahead_s: Some(-400), .. }));
 }
+
+#[test]
+fn what_waits_for_an_appid_without_an_account_is_told_until_it_is_gone() {
+    let mut world = World::new();
+    let appid = "wx0123456789abcdef";
+    let mut told = serde_json::to_value(status()).unwrap();
+    // As the edge writes it.
+    told["spool_orphans"] = serde_json::json!([
+        {"appid": appid, "pending": 1, "dead": 2, "oldest_s": 5},
+        {"appid": "wx_empty", "pending": 0, "dead": 0, "oldest_s": 0},
+    ]);
+    world.status = Some(serde_json::from_value(told).unwrap());
+    world.pass(4);
+    assert_eq!(world.changes(), [(Kind::SpoolBacklog, State::Firing)]);
+    let alert = world.alert(Kind::SpoolBacklog).unwrap();
+    assert_eq!((alert.account.as_deref(), alert.count), (Some(appid), 3));
+    let words = alert.action(crate::config::Language::English);
+    assert!(words.contains(&format!("/v1/spool?account={appid}")), "{words}");
+    world.status = Some(status());
+    world.pass(4);
+    assert_eq!(world.changes(), [(Kind::SpoolBacklog, State::Resolved)]);
+}

@@ -4,6 +4,7 @@ mod app;
 mod book;
 mod edge;
 mod outside;
+mod overdue;
 mod pushing;
 mod quiet;
 mod restart;

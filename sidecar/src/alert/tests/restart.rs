@@ -4,7 +4,7 @@ use super::*;
 use crate::alert::Saved;
 
 /// The engine after a restart at `now`, as a file would have it.
-fn restarted(engine: &Engine, now: Millis) -> Engine {
+pub(super) fn restarted(engine: &Engine, now: Millis) -> Engine {
     let saved = serde_json::to_string(&engine.save()).unwrap();
     let saved: Saved = serde_json::from_str(&saved).unwrap();
     Engine::restore(saved, terms(), now)
@@ -98,23 +98,4 @@ fn a_clock_that_was_set_back_meanwhile_stops_nothing() {
     let alert = world.alert(Kind::SpoolBacklog).unwrap();
     let ago = (world.now / 1000).cast_signed() - alert.resolved.unwrap();
     assert!((120..=130).contains(&ago), "by the clock as it is now: {ago}");
-}
-
-#[test]
-fn a_target_that_is_configured_no_more_is_forgotten_after_a_while() {
-    let mut world = World::new();
-    for target in ["old.example.com:443", "example.com:443"] {
-        for _ in 0..2 {
-            world.probe(finding(Probe::Tcp, target, Some(FaultKind::ConnectTimeout)));
-        }
-    }
-    world.pass(1);
-    world.engine = restarted(&world.engine, world.now);
-    for _ in 0..2 {
-        world.probe(finding(Probe::Tcp, "example.com:443", None));
-    }
-    world.pass(899);
-    assert!(world.fires(Kind::ConnectTimeout));
-    world.pass(1);
-    assert_eq!(world.state(Kind::ConnectTimeout), Some(State::Resolved));
 }

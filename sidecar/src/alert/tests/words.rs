@@ -77,6 +77,8 @@ fn causes() -> Vec<Cause> {
     for (pending, oldest_s, dead) in [(3, 70, 0), (0, 0, 1), (3, 70, 2)] {
         causes.push(Cause::Backlog { pending, oldest_s, dead });
     }
+    let appid = "wx0123456789abcdef".to_owned();
+    causes.push(Cause::Orphans { appid, pending: 3, dead: 1 });
     for writable in [true, false] {
         causes.push(Cause::Store { writable, bytes: 900 << 20, bytes_max: 1000 << 20 });
     }

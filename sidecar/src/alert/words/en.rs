@@ -53,6 +53,10 @@ pub(super) fn description(cause: &Cause) -> String {
             format!("{share} % of today's calls of {api}{who} are used up: {used} of {limit}.")
         }
         Cause::Backlog { pending, oldest_s, dead } => backlog(*pending, *oldest_s, *dead),
+        Cause::Orphans { appid, pending, dead } => format!(
+            "No account has the appid {appid} any more, but {} wait for it, {dead} of them dead letters: they go nowhere.",
+            several(pending + dead, "message")
+        ),
         Cause::Store { writable: false, .. } => {
             "The store of wxedge cannot be written: where the app fails, messages can be kept nowhere and WeChat gets 503."
                 .to_owned()
@@ -134,6 +138,10 @@ pub(super) fn action(cause: &Cause) -> String {
              what nobody needs."
                 .to_owned()
         }
+        Cause::Orphans { appid, .. } => format!(
+            "Give {appid} an account in wxedge's configuration again, and its messages go on; or delete what \
+             GET /v1/spool?account={appid} lists."
+        ),
         Cause::Store { writable: false, .. } => {
             "Check the disk of the data folder: df -h, df -i, permissions, and I/O errors in dmesg.".to_owned()
         }

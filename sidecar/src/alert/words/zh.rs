@@ -54,6 +54,12 @@ pub(super) fn description(cause: &Cause) -> String {
             format!("接口 {api}{who} 今日调用额度已用 {share}%（{used}/{limit} 次）。")
         }
         Cause::Backlog { pending, oldest_s, dead } => backlog(*pending, *oldest_s, *dead),
+        Cause::Orphans { appid, pending, dead } => {
+            let waiting = pending + dead;
+            format!(
+                "已没有账号使用 appid {appid}，它的 {waiting} 条消息（其中死信 {dead} 条）无处投递。"
+            )
+        }
         Cause::Store { writable: false, .. } => {
             "wxedge 的本地存储无法写入：应用一旦出错，消息无处暂存，微信将收到 503。".to_owned()
         }
@@ -125,6 +131,9 @@ pub(super) fn action(cause: &Cause) -> String {
         Cause::Backlog { .. } => {
             "在控制台（或 GET /v1/spool?state=dead）看死信的原因，修好应用后点“重放”；确认不要的再删除。".to_owned()
         }
+        Cause::Orphans { appid, .. } => format!(
+            "在 wxedge 配置里重新给 {appid} 一个账号，消息即可继续投递；确认不要的，按 GET /v1/spool?account={appid} 列出的删除。"
+        ),
         Cause::Store { writable: false, .. } => {
             "检查数据目录所在磁盘：df -h、df -i、目录权限，以及 dmesg 里的 I/O 错误。".to_owned()
         }
