@@ -41,7 +41,10 @@ class Load:
         self.process.stdin.flush()
 
     def done(self, wait_s: float) -> bool:
-        return bool(select.select([self.process.stdout], [], [], wait_s)[0])
+        # Not select(): with thousands of sockets here the number of the pipe is too high for it.
+        poll = select.poll()
+        poll.register(self.process.stdout, select.POLLIN)
+        return bool(poll.poll(wait_s * 1000))
 
     def result(self) -> dict:
         result = json.loads(self.read())

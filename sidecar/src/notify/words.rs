@@ -29,9 +29,9 @@ pub(super) fn name(kind: Kind, language: Language) -> &'static str {
 
 pub(super) fn severity(severity: Severity, language: Language) -> &'static str {
     match (severity, language) {
-        (Severity::Critical, Chinese) => "严重",
-        (Severity::High, Chinese) => "高",
-        (Severity::Medium, Chinese) => "中",
+        (Severity::Critical, Chinese) => "紧急",
+        (Severity::High, Chinese) => "严重",
+        (Severity::Medium, Chinese) => "注意",
         (Severity::Critical, English) => "critical",
         (Severity::High, English) => "high",
         (Severity::Medium, English) => "medium",

@@ -20,16 +20,16 @@ fn in_chinese_it_reads_like_wechats_own() {
         (News::Still, alert(Kind::ProxyDown)),
         (News::Resolved, over(Kind::DnsFailure)),
     ]);
-    assert_eq!(title(&message, Language::Chinese), "[严重] wxedge 告警 2 项\u{ff0c}恢复 1 项");
+    assert_eq!(title(&message, Language::Chinese), "[紧急] wxedge 告警 2 项\u{ff0c}恢复 1 项");
     let text = body(&message, Language::Chinese, 4096);
     let expected = "\
-**[高] 请求超时**
+**[严重] 请求超时**
 账号：店铺 (main, wx0000000000000001)
 首次：2015-02-04 20:13:09 +08:00
 次数：5分钟 1272次
 错误样例：[IP=203.205.140.29][Msg=event][response_length=10][response_content=Error 500:]
 
-**[严重] 代理无响应** (仍在告警)
+**[紧急] 代理无响应** (仍在告警)
 账号：店铺 (main, wx0000000000000001)
 首次：2015-02-04 20:13:09 +08:00
 次数：5分钟 3次
