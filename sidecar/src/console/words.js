@@ -34,6 +34,8 @@ const WORDS = {
     'The store cannot be written: when the app fails, WeChat gets 503. Look at the disk.'],
   config_refused: ['新配置被拒绝，仍在使用旧配置：{0}', 'A new configuration was refused, the old one serves: {0}'],
 
+  deaf: ['{0} 收不到告警消息：{1}', '{0} does not take what it is told: {1}'],
+
   alerts: ['告警', 'Alerts'],
   no_alerts: ['没有正在发生的告警。', 'Nothing is firing.'],
   pending: ['观察中', 'pending'],
@@ -168,6 +170,14 @@ const WORDS = {
   probe_echo: ['echostr 验证', 'echostr'],
   probe_callback_check: ['微信网络检测', 'WeChat’s check'],
   probe_clock: ['时钟', 'Clock'],
+
+  outputs: ['告警通知', 'Notifications'],
+  no_outputs: ['没有配置通知：告警只在这里可见。', 'None is configured: alerts are seen here alone.'],
+  output: ['去向', 'Output'],
+  output_sent: ['已送达', 'Sent'],
+  output_failed: ['已放弃', 'Given up'],
+  output_dropped: ['已挤掉', 'Dropped'],
+  output_waiting: ['等待中', 'Waiting'],
 
   tail: ['实时', 'Live'],
   pause: ['暂停', 'Pause'],

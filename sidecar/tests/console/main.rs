@@ -314,3 +314,17 @@ fn messages_of_an_appid_without_an_account_are_shown() {
     assert!(page.says("wxfedcba9876543210 已没有账号") && page.says("待投 3，死信 1"));
     assert!(!page.says("没有待投，没有死信。"));
 }
+
+#[test]
+fn a_receiver_that_takes_nothing_is_no_secret() {
+    let mut known = well();
+    let reader = "await until('outputs', () => $('#notify tbody tr'));";
+    let well = known.clone();
+    let page = visit(reader, move |asked| sidecar(asked, &well, &[]));
+    assert!(page.says("一切正常") && page.says("2,071"));
+    let deaf = json!({"output": "feishu", "sent": 0, "failed": 4_812, "dropped": 0, "waiting": 3, "error": "connect"});
+    known["notify"].as_array_mut().unwrap().push(deaf);
+    let page = visit(reader, move |asked| sidecar(asked, &known, &[]));
+    assert!(page.says("feishu 收不到告警消息：connect") && page.says("4,812"));
+    assert!(!page.says("一切正常"));
+}
