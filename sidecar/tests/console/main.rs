@@ -328,3 +328,18 @@ fn a_receiver_that_takes_nothing_is_no_secret() {
     assert!(page.says("feishu 收不到告警消息：connect") && page.says("4,812"));
     assert!(!page.says("一切正常"));
 }
+
+#[test]
+fn a_token_that_was_made_is_good_news() {
+    let known = well();
+    let results = ["new", "confirmed", "foreign", "failed"];
+    let token = |result| {
+        ("token", json!({"t": 1, "account": "main", "credential": "jsapi", "result": result}))
+    };
+    let events = results.map(token);
+    let reader = "await until('the last', () => document.querySelectorAll('#tail li.seen .what').length);
+        keep('tones', [...document.querySelectorAll('#tail li')].filter((line) => line.textContent.includes('jsapi'))
+            .map((line) => line.className).reverse().join(' '));";
+    let page = visit(reader, move |asked| sidecar(asked, &known, &events));
+    assert!(page.says(r#"data-tones="good none seen seen""#), "{}", page.dom);
+}

@@ -3,6 +3,11 @@
 use super::receiver::{Answer, CANARY, OK, Receiver};
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::sync_channel;
+use std::time::Duration;
+
+/// For the next line.
+const PATIENCE: Duration = Duration::from_secs(40);
 
 struct Sidecar(Child);
 
@@ -32,10 +37,12 @@ fn said_until(config: &str, end: &str) -> Vec<String> {
     let mut command = Command::new(env!("CARGO_BIN_EXE_wxedge-sidecar"));
     command.args(["run", "--config", config]).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut sidecar = Sidecar(command.spawn().unwrap());
-    let mut lines = BufReader::new(sidecar.0.stderr.take().unwrap()).lines();
+    let lines = BufReader::new(sidecar.0.stderr.take().unwrap()).lines();
+    let (tell, heard) = sync_channel(100);
+    std::thread::spawn(move || lines.for_each(|line| tell.send(line.unwrap()).unwrap_or(())));
     let mut said = Vec::new();
     while !said.last().is_some_and(|line: &String| line.ends_with(end)) {
-        said.push(lines.next().unwrap().unwrap());
+        said.push(heard.recv_timeout(PATIENCE).unwrap());
     }
     said
 }
