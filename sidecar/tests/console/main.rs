@@ -76,7 +76,7 @@ fn an_alert_says_what_to_do_and_can_be_silenced() {
     for text in [
         "1 个告警正在发生",
         "请求超时",
-        "严重",
+        ">高</span>",
         "应用没有按时应答",
         "看慢查询",
         "5 分内 1272 次",
@@ -342,4 +342,34 @@ fn a_token_that_was_made_is_good_news() {
             .map((line) => line.className).reverse().join(' '));";
     let page = visit(reader, move |asked| sidecar(asked, &known, &events));
     assert!(page.says(r#"data-tones="good none seen seen""#), "{}", page.dom);
+}
+
+#[test]
+fn the_answer_to_one_question_is_not_that_to_another() {
+    let known = well();
+    let reader = format!(
+        "{SEEN}
+        await press('#spool', '查看');
+        await until('a question', () => $('dialog input'));
+        await until('the other', () => $('#banner').textContent.includes('需要 sidecar 的密钥'));
+        await type('operator');
+        await until('the other', () => $('dialog h2')?.textContent === 'sidecar 密钥');
+        await type('right');
+        await until('the entries', () => $('#spool .quiet'));
+        await until('the end', () => !$('#banner .banner'));"
+    );
+    let page = visit(&reader, move |asked| match asked.what.as_str() {
+        "GET /v1/console"
+            if asked.before > 0 && asked.authorization.as_deref() != Some("Bearer right") =>
+        {
+            (401, json!({"error": "a key is needed"}).to_string())
+        }
+        "GET /v1/spool?state=dead&limit=50" => match asked.admin_key.as_deref() {
+            Some("operator") => (200, json!({"entries": [], "next": null}).to_string()),
+            _ => (401, json!({"error": "a key is needed"}).to_string()),
+        },
+        _ => sidecar(asked, &known, &[]),
+    });
+    let key = |asked: &site::Asked| asked.authorization.as_deref() == Some("Bearer operator");
+    assert!(!page.asked.iter().any(key), "the edge's key went to the sidecar");
 }
