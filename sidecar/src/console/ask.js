@@ -3,16 +3,26 @@
 import { h } from './dom.js';
 import { t } from './words.js';
 
-let open = null;
+// By title, those that are open or wait for one that is.
+const questions = new Map();
+let last = Promise.resolve();
 
+// The same question twice is asked once, and both get its answer; any other waits.
 function ask(title, text, label, field) {
-  // Two at once would be the same question: both get its answer.
-  open ??= new Promise((answered) => {
+  if (!questions.has(title)) {
+    last = last.then(() => put(title, text, label, field));
+    questions.set(title, last);
+  }
+  return questions.get(title);
+}
+
+function put(title, text, label, field) {
+  return new Promise((answered) => {
     const dialog = h('dialog', { 'aria-labelledby': 'question' });
     const end = (answer) => {
       dialog.close();
       dialog.remove();
-      open = null;
+      questions.delete(title);
       answered(answer);
     };
     const submit = (event) => {
@@ -33,7 +43,6 @@ function ask(title, text, label, field) {
     document.body.append(dialog);
     dialog.showModal();
   });
-  return open;
 }
 
 // The key that is typed, or null.

@@ -6,6 +6,7 @@ import { call, unlock } from './api.js';
 import { h } from './dom.js';
 import { setClock } from './format.js';
 import { host } from './host.js';
+import { notify } from './notify.js';
 import { banner, header, verdict } from './overview.js';
 import { probes } from './probes.js';
 import { spool } from './spool.js';
@@ -64,7 +65,7 @@ function render() {
   header(data, settings());
   banner(data, link);
   if (data === null) return;
-  for (const section of [verdict, alerts, traffic, accounts, spool, probes, host]) {
+  for (const section of [verdict, alerts, traffic, accounts, spool, probes, notify, host]) {
     try {
       section(data, () => wake());
     } catch (error) {

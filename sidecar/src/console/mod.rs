@@ -57,6 +57,7 @@ pub const ASSETS: &[Asset] = &[
     asset!("format.js", SCRIPT),
     asset!("host.js", SCRIPT),
     asset!("icon.svg", SVG),
+    asset!("notify.js", SCRIPT),
     asset!("outcomes.js", SCRIPT),
     asset!("overview.js", SCRIPT),
     asset!("probes.js", SCRIPT),

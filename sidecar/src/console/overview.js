@@ -3,6 +3,7 @@
 import { firing } from './alerts.js';
 import { h, show, state } from './dom.js';
 import { clock, count, now, share, since, span } from './format.js';
+import { deaf } from './notify.js';
 import { minutes, sum } from './outcomes.js';
 import { t } from './words.js';
 
@@ -52,6 +53,7 @@ export function verdict(data) {
   if (!edge.up && !unknown(edge)) notes.push(t('edge_down', clock(edge.since), since(edge.since)));
   if (edge.up && edge.store && edge.store.writable === false) notes.push(t('store_unwritable'));
   if (edge.config?.error) notes.push(t('config_refused', edge.config.error));
+  for (const { output, error } of deaf(data)) notes.push(t('deaf', output, error));
   let tone = 'ok';
   let text = t('all_well');
   if (alerts.length) [tone, text] = [alerts[0].severity === 'medium' ? 'warn' : 'bad', t('firing_n', alerts.length)];

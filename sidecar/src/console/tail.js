@@ -122,7 +122,10 @@ const WORDS = {
     const tone = { dead: 'seen', spooled: 'saved', retry: 'saved', delivered: 'good' }[data.action] ?? 'none';
     return { tone, text: joined(data.action, data.reason, data.id) };
   },
-  token: (data) => ({ tone: { new: 'good', confirmed: 'none' }[data.result] ?? 'seen', text: joined(data.credential, data.result, data.errcode, data.action) }),
+  token(data) {
+    const tone = { new: 'good', confirmed: 'none' }[data.result] ?? 'seen';
+    return { tone, text: joined(data.credential, data.result, data.errcode, data.action) };
+  },
   api_base: (data) => ({ tone: data.up ? 'good' : 'seen', text: joined(data.base, t(data.up ? 'base_up' : 'base_down')) }),
   reload: (data) => ({ tone: data.result === 'ok' ? 'good' : 'seen', text: joined(data.result, data.error) }),
   lost: (data) => ({ tone: 'saved', text: joined(data.n) }),

@@ -50,6 +50,22 @@ pub(super) async fn examine<W: Write>(
     Ok(Some(status))
 }
 
+/// Whether its API listener is where apps are told that it is.
+pub(super) async fn api<W: Write>(
+    config: &Config,
+    prober: &Prober,
+    report: &mut Report<'_, W>,
+) -> io::Result<()> {
+    let url = &config.edge.api;
+    let origin = url.origin().ascii_serialization();
+    match prober.speaks_http(url).await {
+        Ok(_) => report.check(Label::Api, &origin, "", None),
+        Err(fault) => {
+            report.check(Label::Api, &origin, &fault.detail, Some(Topic::ApiSilent.trouble()))
+        }
+    }
+}
+
 fn topic_of(error: &AskError) -> Topic {
     match error {
         AskError::Connect => Topic::EdgeDown,

@@ -43,6 +43,7 @@ pub async fn examine(
 ) -> io::Result<bool> {
     let mut report = Report::new(config.language, marks, out);
     let status = edge::examine(config, prober, &mut report).await?;
+    edge::api(config, prober, &mut report).await?;
     let metrics = match &status {
         Some(_) => prober.edge.metrics().await.ok(),
         None => None,

@@ -37,6 +37,7 @@ pub(super) enum Level {
 pub(super) enum Label {
     Edge,
     Admin,
+    Api,
     Version,
     Ready,
     Store,
@@ -72,6 +73,7 @@ pub(super) enum Topic {
     EdgeSilent,
     KeyWrong,
     NoEdge,
+    ApiSilent,
     VersionDiffers,
     NotReady,
     StoreReadOnly,
@@ -97,7 +99,8 @@ impl Topic {
     fn level(self) -> Level {
         match self {
             Topic::Fault(kind) => faults::level(kind),
-            Topic::VersionDiffers
+            Topic::ApiSilent
+            | Topic::VersionDiffers
             | Topic::NoAccounts
             | Topic::NoPublicUrl
             | Topic::NoSourceIps

@@ -42,7 +42,7 @@ pub enum Event {
         account: String,
         /// `access_token`, `jsapi`, `wx_card`.
         credential: String,
-        /// `new`, `confirmed`, `foreign`, `failed`.
+        /// `new`, `confirmed` (the one there is, again), `foreign` (another system had it made), `failed`.
         result: String,
         /// WeChat's, when it gave one.
         errcode: Option<i64>,

@@ -1,6 +1,7 @@
 //! The way to one receiver: a queue of its own, a pace of its own, tries of its own. None waits for another.
 
 use super::retry::{self, Verdict};
+use crate::log::say;
 use crate::{http, limits};
 use rand::RngExt;
 use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
@@ -164,12 +165,18 @@ impl<T> Lane<T> {
         if verdict == Verdict::Sent && !there {
             health.dropped -= 1;
         }
-        health.error = match verdict {
+        let error = match verdict {
             Verdict::Sent => None,
             Verdict::Refused(reason) | Verdict::TooOften(reason) | Verdict::Failed(reason) => {
                 Some(reason)
             }
         };
+        let (name, was) = (health.output, std::mem::replace(&mut health.error, error));
+        match (was, &health.error) {
+            (None, Some(reason)) => say(format_args!("notify.{name} is not told: {reason}")),
+            (Some(_), None) => say(format_args!("notify.{name} is told again")),
+            _ => {}
+        }
         if there && !again {
             inner.queue.pop_front();
             inner.first += 1;

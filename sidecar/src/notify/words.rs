@@ -81,3 +81,27 @@ pub(super) fn words(language: Language) -> &'static Words {
         },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_console_says_the_same() {
+        let console = include_str!("../console/words.js");
+        let row = |key: String, word: &dyn Fn(Language) -> &'static str| {
+            let row = format!("\n  {key}: ['{}', '{}'],\n", word(Chinese), word(English));
+            assert!(console.contains(&row), "{row}");
+        };
+        for kind in Kind::ALL {
+            row(format!("alert_{}", kind.name()), &|language| name(kind, language));
+        }
+        for (key, one) in [
+            ("sev_critical", Severity::Critical),
+            ("sev_high", Severity::High),
+            ("sev_medium", Severity::Medium),
+        ] {
+            row(key.to_owned(), &|language| severity(one, language));
+        }
+    }
+}

@@ -1,29 +1,17 @@
 //! The clock here against the `Date` of WeChat's API.
 
-use super::exchange::{Answer, Stream, exchange};
+use super::exchange::{Answer, Stream, head};
 use super::{Found, finding};
 use crate::limits;
 use crate::observation::{Facts, Fault, FaultKind, Finding, Probe};
-use http_body_util::Empty;
-use hyper::Request;
-use hyper::header::{CONNECTION, HOST, HeaderValue};
 use std::time::{Duration, Instant, SystemTime};
 
 /// Asks on a connection; what is asked for does not matter, nor what the status is.
 pub(super) async fn clock(host_port: &str, begun: Instant, stream: Box<dyn Stream>) -> Finding {
-    let left = limits::ANSWER_TIMEOUT.saturating_sub(begun.elapsed());
-    let request = Request::head("/")
-        .header(HOST, host_port)
-        .header(CONNECTION, HeaderValue::from_static("close"))
-        .body(Empty::new());
     let (sent, start) = (SystemTime::now(), Instant::now());
-    let found = match request {
-        Ok(request) => match exchange(stream, request, left).await {
-            Ok(answer) => found(date(&answer), sent, start.elapsed()),
-            Err(fault) => fault.into(),
-        },
-        // A host that is no header value has no address either.
-        Err(_) => Found::default(),
+    let found = match head(host_port, begun, stream).await {
+        Ok(answer) => found(date(&answer), sent, start.elapsed()),
+        Err(fault) => fault.into(),
     };
     finding(Probe::Clock, host_port.to_owned(), start.elapsed(), found)
 }

@@ -6,9 +6,10 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
+use hyper::header::{CONNECTION, HOST, HeaderValue};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 /// An answer.
@@ -43,6 +44,25 @@ pub(super) async fn exchange(
     };
     let exchanged = tokio::time::timeout(within, ask(stream, request)).await;
     exchanged.map_err(|_| timeout())?.map_err(broken)
+}
+
+/// Asks for the head of `/`, within what is left of the time for an answer since `begun`.
+///
+/// # Errors
+/// Why there is none.
+pub(super) async fn head(
+    host_port: &str,
+    begun: Instant,
+    stream: Box<dyn Stream>,
+) -> Result<Answer, Fault> {
+    let left = limits::ANSWER_TIMEOUT.saturating_sub(begun.elapsed());
+    let request = Request::head("/")
+        .header(HOST, host_port)
+        .header(CONNECTION, HeaderValue::from_static("close"))
+        .body(Empty::new());
+    // A host that is no header value has no address either.
+    let request = request.map_err(|_| Fault::new(FaultKind::DnsFailure, "no such host"))?;
+    exchange(stream, request, left).await
 }
 
 async fn ask(

@@ -4,7 +4,7 @@ use super::callback_check::{callback_check, edge_fault};
 use super::clock::clock;
 use super::dns::{self, Caller, Resolver};
 use super::echo::{self, Question, echo};
-use super::exchange::Stream;
+use super::exchange::{Stream, head};
 use super::tls::handshake;
 use super::url::{host, host_port, literal, port};
 use super::{Prober, tcp};
@@ -76,6 +76,26 @@ impl Prober {
             findings.push(clock(&host_port(base), begun, stream).await);
         }
         findings
+    }
+
+    /// Whether anything speaks HTTP at a URL of one's own, whatever it answers: its status.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub async fn speaks_http(&self, url: &Url) -> Result<u16, Fault> {
+        let Named { findings, addresses } = self.name(&host(url), Caller::Own).await;
+        let fault = |findings: Vec<Finding>| findings.into_iter().find_map(|found| found.fault);
+        if addresses.is_empty() {
+            let unknown = || Fault::new(FaultKind::DnsFailure, "no address");
+            return Err(fault(findings).unwrap_or_else(unknown));
+        }
+        let (steps, open) = self.open(url, &addresses).await;
+        let Some(Open { stream, begun }) = open else {
+            let broken = || Fault::new(FaultKind::ConnectRefused, "no connection");
+            return Err(fault(steps).unwrap_or_else(broken));
+        };
+        let answer = head(&host_port(url), begun, stream).await?;
+        Ok(answer.head.status().as_u16())
     }
 
     /// The name of an account's app, by the system's resolver: the world may not know it. Nothing when it is an address.

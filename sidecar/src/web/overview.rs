@@ -32,6 +32,7 @@ pub(super) async fn console(State(site): Shared, Query(Lang { lang }): Query<Lan
             "edge": edge(known, &status),
             "accounts": status.accounts.iter().map(|a| account(a, known)).collect::<Vec<_>>(),
             "api_base": status.api_base,
+            "spool_orphans": status.spool_orphans,
             "history": known.history.to_json(now),
             "alerts": alerts(known, language),
             "probes": known.findings.values().map(probe).collect::<Vec<_>>(),

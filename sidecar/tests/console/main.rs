@@ -76,7 +76,7 @@ fn an_alert_says_what_to_do_and_can_be_silenced() {
     for text in [
         "1 个告警正在发生",
         "请求超时",
-        "严重",
+        ">严重</span>",
         "应用没有按时应答",
         "看慢查询",
         "5 分内 1272 次",
@@ -313,4 +313,63 @@ fn messages_of_an_appid_without_an_account_are_shown() {
     });
     assert!(page.says("wxfedcba9876543210 已没有账号") && page.says("待投 3，死信 1"));
     assert!(!page.says("没有待投，没有死信。"));
+}
+
+#[test]
+fn a_receiver_that_takes_nothing_is_no_secret() {
+    let mut known = well();
+    let reader = "await until('outputs', () => $('#notify tbody tr'));";
+    let well = known.clone();
+    let page = visit(reader, move |asked| sidecar(asked, &well, &[]));
+    assert!(page.says("一切正常") && page.says("2,071"));
+    let deaf = json!({"output": "feishu", "sent": 0, "failed": 4_812, "dropped": 0, "waiting": 3, "error": "connect"});
+    known["notify"].as_array_mut().unwrap().push(deaf);
+    let page = visit(reader, move |asked| sidecar(asked, &known, &[]));
+    assert!(page.says("feishu 收不到告警消息：connect") && page.says("4,812"));
+    assert!(!page.says("一切正常"));
+}
+
+#[test]
+fn a_token_that_was_made_is_good_news() {
+    let known = well();
+    let results = ["new", "confirmed", "foreign", "failed"];
+    let token = |result| {
+        ("token", json!({"t": 1, "account": "main", "credential": "jsapi", "result": result}))
+    };
+    let events = results.map(token);
+    let reader = "await until('the last', () => document.querySelectorAll('#tail li.seen .what').length);
+        keep('tones', [...document.querySelectorAll('#tail li')].filter((line) => line.textContent.includes('jsapi'))
+            .map((line) => line.className).reverse().join(' '));";
+    let page = visit(reader, move |asked| sidecar(asked, &known, &events));
+    assert!(page.says(r#"data-tones="good none seen seen""#), "{}", page.dom);
+}
+
+#[test]
+fn the_answer_to_one_question_is_not_that_to_another() {
+    let known = well();
+    let reader = format!(
+        "{SEEN}
+        await press('#spool', '查看');
+        await until('a question', () => $('dialog input'));
+        await until('the other', () => $('#banner').textContent.includes('需要 sidecar 的密钥'));
+        await type('operator');
+        await until('the other', () => $('dialog h2')?.textContent === 'sidecar 密钥');
+        await type('right');
+        await until('the entries', () => $('#spool .quiet'));
+        await until('the end', () => !$('#banner .banner'));"
+    );
+    let page = visit(&reader, move |asked| match asked.what.as_str() {
+        "GET /v1/console"
+            if asked.before > 0 && asked.authorization.as_deref() != Some("Bearer right") =>
+        {
+            (401, json!({"error": "a key is needed"}).to_string())
+        }
+        "GET /v1/spool?state=dead&limit=50" => match asked.admin_key.as_deref() {
+            Some("operator") => (200, json!({"entries": [], "next": null}).to_string()),
+            _ => (401, json!({"error": "a key is needed"}).to_string()),
+        },
+        _ => sidecar(asked, &known, &[]),
+    });
+    let key = |asked: &site::Asked| asked.authorization.as_deref() == Some("Bearer operator");
+    assert!(!page.asked.iter().any(key), "the edge's key went to the sidecar");
 }

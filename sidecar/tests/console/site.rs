@@ -143,6 +143,7 @@ pub(crate) fn well() -> Value {
         "alerts": [], "silences": [],
         "probes": [{"account": "main", "probe": "echo", "target": "example.com", "ok": true, "took_ms": 58.0,
             "detail": null, "at": now() - 9}],
+        "notify": [{"output": "wecom", "sent": 2_071, "failed": 0, "dropped": 0, "waiting": 0, "error": null}],
         "host": {"accept_queue": {"most": 4_096, "overflows": 182, "drops": 190, "overflows_grown": 31,
                 "drops_grown": 32, "grown_over_s": 300},
             "files": {"open": 2_144, "most": null}, "edge_files": {"open": 312, "most": 65_536},

@@ -5,6 +5,7 @@
 mod alertmanager;
 mod faults;
 mod formats;
+mod log;
 mod receiver;
 
 use serde_json::json;

@@ -249,6 +249,28 @@ async fn what_is_not_configured_is_a_hint() {
     explains(&text, "[x]  Account other", "the same name in both files");
 }
 
+#[tokio::test]
+async fn an_api_listener_that_is_elsewhere_is_a_hint() {
+    let (admin, nobody) = (Admin::start().await, nobody());
+    let silent = Site::start(None, |_| Some("SSH-2.0-OpenSSH_9.9\r\n".to_owned())).await;
+    for (api, well, detail) in [
+        (admin.address, true, ""),
+        (nobody.local_addr().unwrap(), false, "refuses"),
+        (silent.address, false, "no HTTP"),
+    ] {
+        let mut config = config(admin.address, NOTIFY);
+        config.edge.api = format!("http://user:SECRET@{api}/SECRET").parse().unwrap();
+        let (passed, text) =
+            report(&config, &prober(&config, vec![], RootCertStore::empty())).await;
+        assert!(passed && !text.contains("SECRET"), "{text}");
+        let start = format!("{} API http://{api}", if well { "[ok]" } else { "[!] " });
+        assert!(lines(&text, &start)[0].contains(detail), "{text}");
+        if !well {
+            explains(&text, &start, "the edge's listen.api");
+        }
+    }
+}
+
 /// Runs the program itself.
 async fn run(name: &str, text: String) -> Output {
     let path = format!("{}/{name}.toml", env!("CARGO_TARGET_TMPDIR"));
@@ -266,7 +288,7 @@ async fn the_program_speaks_chinese_and_ends_with_what_it_found() {
     let file = |key: &str| {
         let (admin, site) = (admin.address, site.address);
         format!(
-            "{NOTIFY}[edge]\nadmin = 'http://{admin}'\nkey = '{key}'\n[probe.public_url]\nmain = 'http://{site}/'\n"
+            "{NOTIFY}[edge]\nadmin = 'http://{admin}'\napi = 'http://{admin}'\nkey = '{key}'\n[probe.public_url]\nmain = 'http://{site}/'\n"
         )
     };
     let well = run("doctor_well", file("key")).await;

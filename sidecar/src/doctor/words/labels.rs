@@ -6,6 +6,7 @@ pub(super) fn label(label: Label) -> Both {
     match label {
         Label::Edge => ["边缘网关（wxedge）", "The edge"],
         Label::Admin => ["管理接口", "admin API"],
+        Label::Api => ["API 接口", "API"],
         Label::Version => ["版本", "version"],
         Label::Ready => ["就绪", "ready"],
         Label::Store => ["存储可写", "store can be written to"],

@@ -40,6 +40,16 @@ pub(super) fn advice(topic: Topic) -> Advice {
                 "[edge] admin has to be the edge's listen.admin, not its callback or api listener.",
             ],
         },
+        Topic::ApiSilent => Advice {
+            meaning: [
+                "从这里访问 [edge] api 没有 HTTP 应答：应用若也用这个地址，就取不到凭证、调不了微信接口。",
+                "Nothing speaks HTTP at [edge] api as seen from here: apps that use it get no tokens and reach no API of WeChat's.",
+            ],
+            fix: [
+                "对照 wxedge 的 listen.api（默认 127.0.0.1:8081）和 listen.api_tls 改正 [edge] api，并确认防火墙放行；wxedge 只在本机监听时可以忽略。",
+                "Make [edge] api the edge's listen.api (127.0.0.1:8081 unless configured), https with listen.api_tls, and let firewalls pass it; never mind where it listens on its own machine only.",
+            ],
+        },
         Topic::VersionDiffers => Advice {
             meaning: [
                 "wxedge 与 sidecar 的版本不同。",

@@ -19,9 +19,11 @@ use wxedge_sidecar::probe::tls::Trust;
 
 pub(crate) const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
-/// A configuration with the edge at `admin` and further lines.
+/// A configuration with the edge at `admin`, which stands for its API listener, too, and further lines.
 pub(crate) fn config(admin: SocketAddr, more: &str) -> Config {
-    let text = format!("language = 'en'\n[edge]\nadmin = 'http://{admin}'\nkey = 'key'\n{more}");
+    let text = format!(
+        "language = 'en'\n[edge]\nadmin = 'http://{admin}'\napi = 'http://{admin}'\nkey = 'key'\n{more}"
+    );
     Config::parse(&text, &BTreeMap::new()).unwrap()
 }
 
