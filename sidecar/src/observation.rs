@@ -40,7 +40,7 @@ pub enum Seen {
     },
     /// The edge's status could not be had.
     NoStatus {
-        /// One word: `connect`, `timeout`, `status`, `invalid`.
+        /// One word: `connect`, `timeout`, `unauthorized`, `status`, `invalid`.
         reason: String,
     },
     /// The addresses that WeChat calls an account from, as the edge knows them.

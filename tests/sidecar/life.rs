@@ -108,3 +108,13 @@ fn the_edge_does_not_notice_a_sidecar_that_stands_still() {
     sidecar.signal(Signal::SIGCONT);
     sidecar.await_count(&edge, 50);
 }
+
+#[test]
+fn a_wrong_key_is_called_a_wrong_key() {
+    let edge = edge().start();
+    let sidecar =
+        sidecar(&edge).line("", "language = \"en\"").line("edge", "key = \"wrong\"").start();
+    let fired = sidecar.await_alert("proxy_down", "firing", SOON);
+    assert!(fired["description"].as_str().unwrap().contains("401"), "{fired}");
+    assert!(fired["action"].as_str().unwrap().contains("edge.key"), "{fired}");
+}

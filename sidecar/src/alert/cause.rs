@@ -65,7 +65,7 @@ pub enum Cause {
     },
     /// The edge's admin API does not answer.
     Proxy {
-        /// One word: `connect`, `timeout`, `status`, `invalid`.
+        /// One word: `connect`, `timeout`, `unauthorized`, `status`, `invalid`.
         reason: String,
     },
     /// A token or ticket cannot be had.

@@ -2,7 +2,9 @@
 
 export const CLASSES = ['good', 'saved', 'rejected', 'seen'];
 
-const GOOD = ['replied', 'acknowledged', 'joined', 'verified'];
+const GOOD = ['replied', 'acknowledged', 'joined'];
+// Of the URL, not of a message; most are the sidecar's own looks.
+const NO_MESSAGE = 'verified';
 
 // The class of an outcome. What this version does not know is shown as a failure rather than hidden.
 export function classOf(outcome) {
@@ -23,6 +25,7 @@ export function minutes(history, only) {
   }));
   for (const [, account] of accounts) {
     for (const [outcome, counts] of Object.entries(account.outcomes ?? {})) {
+      if (outcome === NO_MESSAGE) continue;
       counts.slice(0, length).forEach((n, i) => {
         if (!n) return;
         row[i][classOf(outcome)] += n;

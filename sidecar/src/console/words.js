@@ -103,7 +103,7 @@ const WORDS = {
   never: ['从未', 'never'],
   app: ['应用', 'App'],
   in_flight: ['处理中 {0}', '{0} in flight'],
-  circuit_closed: ['正常', 'closed'],
+  circuit_closed: ['正常', 'circuit closed: asked as usual'],
   circuit_open: ['熔断', 'open'],
   circuit_probing: ['试探中', 'probing'],
   spool_short: ['暂存', 'Spool'],

@@ -55,6 +55,7 @@ impl AskError {
         match self {
             AskError::Connect => "connect",
             AskError::Timeout => "timeout",
+            AskError::Status { status: 401, .. } => "unauthorized",
             AskError::Status { .. } => "status",
             AskError::Invalid => "invalid",
         }

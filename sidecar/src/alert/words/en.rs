@@ -3,7 +3,7 @@
 mod callback;
 mod token;
 
-use super::{decimal, host_of, mib, percent};
+use super::{UNAUTHORIZED, decimal, host_of, mib, percent};
 use crate::alert::Cause;
 use crate::observation::FaultKind;
 use callback::{app, app_action, url, url_action};
@@ -36,6 +36,9 @@ pub(super) fn description(cause: &Cause) -> String {
         }
         Cause::NameAtWeChat { target, detail } => {
             format!("WeChat's own check does not resolve the callback's host {target}{}.", note(detail))
+        }
+        Cause::Proxy { reason } if reason == UNAUTHORIZED => {
+            "The admin API of wxedge refuses the sidecar's key (401): it cannot be watched.".to_owned()
         }
         Cause::Proxy { reason } => {
             format!("The admin API of wxedge does not answer, several times in a row ({}).", poll(reason))
@@ -86,7 +89,8 @@ pub(super) fn description(cause: &Cause) -> String {
             several(*visible, "failure")
         ),
         Cause::MarkFailRisk { visible, threshold, window_s } => format!(
-            "WeChat saw {} in {}, near the {threshold} at which it alarms; with more it may stop pushing (MarkFail).",
+            "{} that WeChat can see in {}, failed looks at the public URL included: near the {threshold} at which it alarms; \
+             with more it may stop pushing (MarkFail).",
             several(*visible, "failure"),
             several(window_s.div_ceil(60), "minute")
         ),
@@ -114,6 +118,9 @@ pub(super) fn action(cause: &Cause) -> String {
         Cause::NameAtWeChat { target, .. } => format!(
             "Run dig {target} @182.254.116.116; check the A record, the name servers, and views by carrier or region."
         ),
+        Cause::Proxy { reason } if reason == UNAUTHORIZED => {
+            "Set edge.key in the sidecar's configuration to listen.admin_key of wxedge, then reload it.".to_owned()
+        }
         Cause::Proxy { .. } => {
             "Run systemctl status wxedge on its machine and read the end of its log; if it runs, check edge.admin and its key."
                 .to_owned()

@@ -7,6 +7,9 @@ use super::Alert;
 use crate::config::Language;
 use std::net::IpAddr;
 
+/// Why there is no status when the sidecar's key is wrong: the edge is well, and must not be called dead.
+const UNAUTHORIZED: &str = "unauthorized";
+
 /// What is so, in one or two sentences.
 pub(super) fn description(alert: &Alert, language: Language) -> String {
     match language {

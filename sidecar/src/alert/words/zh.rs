@@ -3,7 +3,7 @@
 mod callback;
 mod token;
 
-use super::{decimal, host_of, mib, percent};
+use super::{UNAUTHORIZED, decimal, host_of, mib, percent};
 use crate::alert::Cause;
 use crate::observation::FaultKind;
 use callback::{app, app_action, url, url_action};
@@ -38,6 +38,9 @@ pub(super) fn description(cause: &Cause) -> String {
         }
         Cause::NameAtWeChat { target, detail } => {
             format!("微信的网络检测（callback/check）解析不到回调域名 {target}{}。", note(detail))
+        }
+        Cause::Proxy { reason } if reason == UNAUTHORIZED => {
+            "wxedge 的管理接口拒绝了 sidecar 的密钥（401），无法监控。".to_owned()
         }
         Cause::Proxy { reason } => format!("wxedge 的管理接口连续无应答（{}）。", poll(reason)),
         Cause::Token { credential, errcode, action } => {
@@ -85,7 +88,7 @@ pub(super) fn description(cause: &Cause) -> String {
             decimal(*usual_per_minute)
         ),
         Cause::MarkFailRisk { visible, threshold, window_s } => format!(
-            "{} 分钟内微信可见的失败已有 {visible} 次，接近告警阈值 {threshold} 次；再多可能被自动屏蔽（MarkFail）。",
+            "{} 分钟内微信可见的失败（含公网 URL 探测失败）已有 {visible} 次，接近告警阈值 {threshold} 次；再多可能被自动屏蔽（MarkFail）。",
             window_s.div_ceil(60)
         ),
     }
@@ -111,6 +114,9 @@ pub(super) fn action(cause: &Cause) -> String {
         Cause::NameAtWeChat { target, .. } => format!(
             "执行 dig {target} @182.254.116.116，检查域名解析（A 记录、NS、是否到期、按运营商或地域的解析线路）。"
         ),
+        Cause::Proxy { reason } if reason == UNAUTHORIZED => {
+            "把 sidecar 配置里的 edge.key 改成 wxedge 的 listen.admin_key，再重新加载 sidecar。".to_owned()
+        }
         Cause::Proxy { .. } => {
             "到 wxedge 所在机器执行 systemctl status wxedge，看最近的日志；进程还在则检查 edge.admin 的地址和 key。"
                 .to_owned()
