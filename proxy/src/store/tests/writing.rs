@@ -4,7 +4,6 @@ use super::spool::{body, content, entries, new};
 use super::{Begun, begin, dir, open, size};
 use crate::limits;
 use crate::store::batch::Batch;
-use crate::store::spool::NewEntry;
 use crate::store::{Store, StoreError};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use wxedge_tests::folder::Folder;
@@ -97,27 +96,27 @@ async fn a_write_that_cannot_be_done_spares_its_neighbours() {
 async fn one_transaction_gives_no_id_twice() {
     let folder = Folder::new();
     let store = open(&folder);
-    let (held, gate) = hold(&store);
-    let user = store.user_hashes("wx1", "oUser")[0];
     let add = || {
         let store = store.clone();
-        let entry = NewEntry { user, ..new() };
-        begin(async move { store.spool(entry, content("theirs"), None).await })
+        begin(async move { store.spool(new(), content("theirs"), None).await })
     };
+    let before = add().end().await.unwrap();
+    let (held, gate) = hold(&store);
     let [first, second] = [add(), add()];
-    let erase = {
+    let delete = {
         let store = store.clone();
-        begin(async move { store.spool_erase("wx1", "oUser").await })
+        begin(async move { store.spool_delete(vec![before + 1, before + 2]).await })
     };
     let [third, fourth] = [add(), add()];
     drop(gate);
     assert_eq!(held.end().await, Ok(()));
     let [first, second] = [first.end().await.unwrap(), second.end().await.unwrap()];
-    assert_eq!(erase.end().await.unwrap().len(), 2);
+    let deleted: Vec<_> = delete.end().await.unwrap().iter().map(|entry| entry.id).collect();
+    assert_eq!(deleted, [first, second]);
     let [third, fourth] = [third.end().await.unwrap(), fourth.end().await.unwrap()];
-    assert!(first < second && second < third && third < fourth);
+    assert!(second < third && third < fourth);
     let left: Vec<_> = entries(&store).iter().map(|entry| entry.id).collect();
-    assert_eq!(left, [third, fourth]);
+    assert_eq!(left, [before, third, fourth]);
     assert_eq!(body(&store, fourth).as_deref(), Ok("theirs"));
 }
 
