@@ -1,6 +1,6 @@
 //! What the app has not taken is on disk before WeChat hears `success`, and reaches the app until it takes it.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use wxedge_tests::app::{Answer, App, Down, Gate, Request};
@@ -32,17 +32,22 @@ pub(crate) fn acknowledged(edge: &Edge, message: &Message) {
     );
 }
 
-/// Waits until so many entries are pending and dead.
+/// Waits until so many entries are pending and dead, as long as their numbers change.
 #[track_caller]
 pub(crate) fn await_entries(edge: &Edge, pending: usize, dead: usize) {
     let mut seen = Value::Null;
     let expected = (Some(pending as u64), Some(dead as u64));
-    let begun = std::time::Instant::now();
-    while begun.elapsed() < PATIENCE {
-        seen = edge.status()["accounts"][0]["spool"].clone();
-        if (seen["pending"].as_u64(), seen["dead"].as_u64()) == expected {
+    let mut changed = Instant::now();
+    while changed.elapsed() < PATIENCE {
+        let now = edge.status()["accounts"][0]["spool"].clone();
+        let counts = (now["pending"].as_u64(), now["dead"].as_u64());
+        if counts == expected {
             return;
         }
+        if counts != (seen["pending"].as_u64(), seen["dead"].as_u64()) {
+            changed = Instant::now();
+        }
+        seen = now;
         std::thread::sleep(Duration::from_millis(10));
     }
     panic!("{pending} pending and {dead} dead: {seen}, {}", edge.admin("/v1/spool").text());

@@ -95,12 +95,15 @@ pub(super) fn open(path: &Path) -> Result<Connection, OpenError> {
 
 /// Makes a database file that is not written ahead, yet.
 pub(super) fn make(path: &Path) -> rusqlite::Result<Connection> {
-    if let Err(error) = make_file(path) {
-        return Err(rusqlite::Error::ToSqlConversionFailure(Box::new(error)));
-    }
+    make_file(path).map_err(io_error)?;
     let database = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     choose_format(&database)?;
     Ok(database)
+}
+
+/// SQLite's error has no place for another's.
+pub(super) fn io_error(error: io::Error) -> rusqlite::Error {
+    rusqlite::Error::ToSqlConversionFailure(Box::new(error))
 }
 
 /// What can be chosen only before the first table.
@@ -210,7 +213,7 @@ fn write_ahead(database: &Connection) -> rusqlite::Result<()> {
         let text = "its file system has no shared memory, as a write-ahead log needs it";
         return Err(rusqlite::Error::SqliteFailure(error, Some(text.to_owned())));
     }
-    // One sync for each commit.
+    // One sync for each commit, until somebody else does it.
     database.pragma_update(None, "synchronous", "FULL")?;
     // The writer does it between commits.
     database.pragma_update(None, "wal_autocheckpoint", 0)?;

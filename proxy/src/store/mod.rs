@@ -1,9 +1,10 @@
 //! The embedded store: what must survive a restart, in one SQLite file that only its owner may read.
 //!
 //! One thread owns the only connection that writes (`writer.rs`). Writes wait for it in a bounded queue; it takes what
-//! waits, commits that as one transaction with one sync of the disk, and then tells everybody how it ended. What is
-//! kept, and the SQL for it, stands in `credentials.rs`, `counters.rs`, `values.rs` and `spool/`; how the file is
-//! opened in `database.rs`, its tables in `schema.rs`.
+//! waits and commits that as one transaction. Another waits until the disk has it, and then tells everybody how it ended
+//! (`syncer.rs`); a third keeps the write-ahead log short (`checkpoint.rs`). What is kept, and the SQL for it, stands in
+//! `credentials.rs`, `counters.rs`, `values.rs` and `spool/`; how the file is opened in `database.rs`, its tables in
+//! `schema.rs`.
 
 mod backup;
 mod batch;
@@ -18,6 +19,7 @@ mod queue;
 mod salvage;
 mod schema;
 pub mod spool;
+mod syncer;
 mod values;
 mod writer;
 
@@ -110,6 +112,7 @@ impl Store {
         let (ending, ended) = sync_channel(0);
         let health = Health { writable: writable.clone(), damaged: damaged.clone() };
         let writer = Writer::new(path.clone(), database, queue.clone(), health, held, ending);
+        let writer = writer.map_err(|error| OpenError::of(&path, error))?;
         std::thread::Builder::new()
             .name("store".to_owned())
             .spawn(move || writer.run())

@@ -1,7 +1,8 @@
-//! The thread that writes: a batch, one transaction, one sync of the disk, then everybody is told.
+//! The thread that writes: what waits, in one transaction. Another one waits for the disk and tells everybody
+//! (`syncer.rs`), and a third moves the log into the database (`checkpoint.rs`).
 //!
-//! After a failed commit nobody knows what the kernel still holds of it, and asking again may succeed without having
-//! written. So the connection is dropped, the batch is told that it failed, and only a file that was opened anew and
+//! After a failed commit or sync nobody knows what the kernel still holds of it, and asking again may succeed without having
+//! written. So the connection is dropped, all it wrote last are told that it failed, and only a file that was opened anew and
 //! has taken a write is trusted again.
 
 use super::batch::{self, Batch};
@@ -9,11 +10,12 @@ use super::checkpoint::{Checkpointer, checkpoint};
 use super::error::is_damage;
 use super::lock::Held;
 use super::queue::Queue;
+use super::syncer::Syncer;
 use super::{StoreError, database};
 use crate::limits;
 use crate::process_log::Seldom;
 use rusqlite::{Connection, ErrorCode, TransactionBehavior, ffi};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::SyncSender;
@@ -64,13 +66,27 @@ pub(super) struct Health {
     pub(super) damaged: Arc<AtomicBool>,
 }
 
+/// The database and who works on it beside the writer. Given up together.
+struct Disk {
+    database: Connection,
+    syncer: Syncer,
+    /// Without it the writer makes all checkpoints.
+    checkpointer: Option<Checkpointer>,
+}
+
+impl Disk {
+    fn new(path: &Path, database: Connection, health: &Health) -> rusqlite::Result<Disk> {
+        let syncer = Syncer::start(path, health.writable.clone()).map_err(database::io_error)?;
+        database.pragma_update(None, "synchronous", "NORMAL")?;
+        Ok(Disk { database, syncer, checkpointer: Checkpointer::start(path.to_owned()).ok() })
+    }
+}
+
 /// The thread's own.
 pub(super) struct Writer {
     path: PathBuf,
     /// `None` after a failure, until the file can be written again.
-    database: Option<Connection>,
-    /// Given up with the database. Without it the writer makes all checkpoints.
-    checkpointer: Option<Checkpointer>,
+    disk: Option<Disk>,
     /// Whether the file was found damaged. Then no write is tried any more.
     damaged: bool,
     queue: Arc<Queue>,
@@ -99,11 +115,10 @@ impl Writer {
         health: Health,
         held: Held,
         ended: SyncSender<()>,
-    ) -> Writer {
-        Writer {
-            checkpointer: Checkpointer::start(path.clone()).ok(),
+    ) -> rusqlite::Result<Writer> {
+        Ok(Writer {
+            disk: Some(Disk::new(&path, database, &health)?),
             path,
-            database: Some(database),
             damaged: false,
             queue,
             health,
@@ -115,55 +130,64 @@ impl Writer {
             said: false,
             _held: held,
             _ended: ended,
-        }
+        })
     }
 
     /// Writes until the store is closed.
     pub(super) fn run(mut self) {
-        let mut batch = Vec::with_capacity(limits::STORE_BATCH);
         loop {
-            let open = self.queue.take(&mut batch, self.last, self.patience());
-            let idle = batch.is_empty();
-            self.write(&mut batch);
+            let (writes, open) = self.queue.take(self.last, self.patience());
+            let idle = writes.is_empty() && !self.is_busy();
+            let synced = self.disk.as_ref().map_or(Ok(()), |disk| disk.syncer.check());
+            self.note(&synced);
+            self.write(writes);
             if !open {
                 break;
             }
             let tidied = if idle { self.rest() } else { Ok(()) }.and_then(|()| self.tidy());
             self.note(&tidied);
         }
-        self.checkpointer = None;
-        if let Some(database) = &self.database {
-            database::empty_log(database);
+        if let Some(Disk { database, syncer, checkpointer }) = self.disk.take() {
+            drop((syncer, checkpointer));
+            database::empty_log(&database);
         }
     }
 
     /// How long it waits for the next write before it looks after itself.
     fn patience(&self) -> Duration {
-        match self.database {
+        match self.disk {
             // Only a start mends it.
             None if self.damaged => Duration::MAX,
             // A broken store tries to mend itself also when nobody writes.
             None => limits::STORE_REOPEN,
-            Some(_) if self.loose || self.erased => limits::STORE_IDLE,
+            // It hears of a sync that failed.
+            Some(_) if self.loose || self.erased || self.is_busy() => limits::STORE_IDLE,
             Some(_) => Duration::MAX,
         }
     }
 
-    /// Writes the batch and tells everybody.
-    fn write(&mut self, writes: &mut Vec<Box<dyn Write>>) {
+    /// Whether somebody waits for the disk.
+    fn is_busy(&self) -> bool {
+        self.disk.as_ref().is_some_and(|disk| disk.syncer.is_busy())
+    }
+
+    /// Commits all writes, and has everybody told.
+    fn write(&mut self, mut writes: Vec<Box<dyn Write>>) {
         if writes.is_empty() {
             return;
         }
         self.last = writes.len();
         self.loose = true;
-        let ended = self.commit(writes);
+        let ended = self.commit(&mut writes);
         self.note(&ended);
-        let ended = ended.map_err(|error| match self.damaged {
-            true => StoreError::Damaged,
-            false => StoreError::Write(error.to_string()),
-        });
-        for write in writes.drain(..) {
-            write.tell(ended.clone());
+        if let Err(error) = ended {
+            let error = match self.damaged {
+                true => StoreError::Damaged,
+                false => StoreError::Write(error.to_string()),
+            };
+            writes.into_iter().for_each(|write| write.tell(Err(error.clone())));
+        } else if let Some(disk) = &self.disk {
+            disk.syncer.sync(writes);
         }
     }
 
@@ -181,12 +205,7 @@ impl Writer {
                 None => {
                     transaction.commit()?;
                     self.last_id = last_id;
-                    if erased {
-                        // What is written is written; if the log cannot be emptied now, it is later.
-                        let emptied = self.forget(limits::STORE_LOCKED);
-                        self.note(&emptied);
-                    }
-                    return Ok(());
+                    return if erased { self.forget(limits::STORE_LOCKED) } else { Ok(()) };
                 }
                 Some((at, error)) if is_its_own(&error) && !transaction.is_autocommit() => {
                     transaction.rollback()?;
@@ -205,7 +224,8 @@ impl Writer {
         let [pages, moved]: [i64; 2] = log.query_row((), |row| Ok([row.get(1)?, row.get(2)?]))?;
         drop(log);
         let long = pages - moved >= limits::STORE_WAL_PAGES;
-        let Some(beside) = &mut self.checkpointer else {
+        let beside = self.disk.as_mut().and_then(|disk| disk.checkpointer.as_mut());
+        let Some(beside) = beside else {
             return if long { checkpoint(self.database()?) } else { Ok(()) };
         };
         if pages < limits::STORE_WAL_PAGES_MAX {
@@ -220,7 +240,8 @@ impl Writer {
 
     /// Waits until nothing is moved into the database beside the writer.
     fn settle(&mut self) -> rusqlite::Result<()> {
-        self.checkpointer.as_mut().map_or(Ok(()), Checkpointer::wait)
+        let beside = self.disk.as_mut().and_then(|disk| disk.checkpointer.as_mut());
+        beside.map_or(Ok(()), Checkpointer::wait)
     }
 
     /// What there is time for while nobody writes.
@@ -265,31 +286,29 @@ impl Writer {
 
     /// The database, opened again if it had to be given up.
     fn database(&mut self) -> rusqlite::Result<&mut Connection> {
-        let database = match self.database.take() {
-            Some(database) => database,
+        let disk = match self.disk.take() {
+            Some(disk) => disk,
             None if self.damaged => {
                 let error = ffi::Error::new(ffi::SQLITE_CORRUPT);
                 return Err(rusqlite::Error::SqliteFailure(error, None));
             }
             None => {
-                let database = database::reopen(&self.path)?;
-                self.checkpointer = Checkpointer::start(self.path.clone()).ok();
+                let disk = Disk::new(&self.path, database::reopen(&self.path)?, &self.health)?;
                 self.health.writable.store(true, Ordering::Release);
                 if std::mem::take(&mut self.said) {
                     log::warn!("the store can be written again");
                 }
-                database
+                disk
             }
         };
-        Ok(self.database.insert(database))
+        Ok(&mut self.disk.insert(disk).database)
     }
 
     /// Gives a database up that has failed.
     fn note(&mut self, ended: &rusqlite::Result<()>) {
         let Err(error) = ended else { return };
         self.health.writable.store(false, Ordering::Release);
-        self.checkpointer = None;
-        self.database = None;
+        self.disk = None;
         if is_damage(error) && !self.damaged {
             self.damaged = true;
             self.health.damaged.store(true, Ordering::Release);
