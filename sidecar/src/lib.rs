@@ -82,7 +82,9 @@ async fn serve(source: &Source, mut config: Config) -> io::Result<()> {
     let mut signals = Signals::new()?;
     let roots = http::roots();
     let http = http::client(&http::tls(roots.clone())?)?;
-    let listener = TcpListener::bind(config.listen).await?;
+    let listener = TcpListener::bind(config.listen).await.map_err(|error| {
+        io::Error::new(error.kind(), format!("listen = {}: {error}", config.listen))
+    })?;
     let file = StateFile::in_folder(&config.data)?;
     let saved = file.read()?.unwrap_or_else(|aside| {
         warn(format_args!("the state made no sense and is now {}", aside.display()));
