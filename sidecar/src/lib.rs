@@ -145,6 +145,7 @@ fn reload(source: &Source, config: &mut Config) -> bool {
             }
             (new.listen, new.data) = (config.listen, config.data.clone());
             *config = new;
+            config.warnings.iter().for_each(warn);
             info("configuration reloaded");
             true
         }

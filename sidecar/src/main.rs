@@ -9,6 +9,7 @@ use clap::{Parser, Subcommand};
 use wxedge_sidecar::Source;
 use wxedge_sidecar::config::Config;
 use wxedge_sidecar::doctor::{Marks, doctor};
+use wxedge_sidecar::log::warn;
 
 /// Shows operators what WeChat sees of a wxedge.
 #[derive(Parser)]
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
         Ok(config) => config,
         Err(issues) => return failed(2, &format!("{}:\n{issues}", path.display())),
     };
+    config.warnings.iter().for_each(warn);
     let ended = match command {
         Command::Run(_) => wxedge_sidecar::run(&source, config).map(|()| true),
         Command::Doctor(_) => examine(&config),

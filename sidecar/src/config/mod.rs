@@ -39,6 +39,8 @@ pub struct Config {
     pub notify: Notify,
     /// When WeChat is believed to have stopped pushing.
     pub markfail: MarkFail,
+    /// What is valid but probably not meant, one a line.
+    pub warnings: Vec<String>,
 }
 
 /// `[edge]`.
@@ -169,6 +171,7 @@ impl Config {
                 window: values.seconds("markfail.window_s", 300),
                 silence: values.seconds("markfail.silence_s", 20),
             },
+            warnings: Vec::new(),
         };
         for (key, address) in config.notify.addresses() {
             if !is_url(address.expose()) {
@@ -183,14 +186,15 @@ impl Config {
         if !config.listen.ip().is_loopback() && !has_key {
             values.issue("key", "is required when listen is not a loopback address");
         }
-        let issues = values.issues();
-        if issues.0.is_empty() { Ok(config) } else { Err(issues) }
+        let (issues, warnings) = values.finish();
+        if issues.is_empty() { Ok(Config { warnings, ..config }) } else { Err(Issues(issues)) }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt;
 
     fn parse(text: &str, environment: &[(&str, &str)]) -> Result<Config, Issues> {
         let environment =
@@ -230,9 +234,23 @@ mod tests {
         let issues = parse(open, &[]).unwrap_err().0;
         assert_eq!(issues, ["key: is required when listen is not a loopback address"]);
         assert!(parse(&format!("{open}key = \"k\""), &[]).is_ok());
-        let file = format!("{}/Cargo.toml", env!("CARGO_MANIFEST_DIR"));
-        assert!(parse(&format!("{open}key_file = {file:?}"), &[]).is_ok());
         assert!(parse(open, &[("WXEDGE_SIDECAR__KEY", "k")]).is_ok());
+    }
+
+    #[test]
+    fn a_key_can_stand_in_a_file_which_is_nobody_elses() {
+        let folder = wxedge_tests::folder::Folder::new();
+        let file = folder.write("key", "k\n");
+        let text = format!("listen = \"0.0.0.0:8090\"\nkey_file = {file:?}");
+        let everybody = "can be read by every user of this machine; chmod 600 it, or 640";
+        for (mode, expected) in
+            [(0o640, vec![]), (0o644, vec![format!("key_file (line 2): {everybody}")])]
+        {
+            fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
+            let config = parse(&text, &[]).unwrap();
+            assert!(config.key.unwrap().matches(b"k"));
+            assert_eq!(config.warnings, expected);
+        }
     }
 
     #[test]

@@ -2,9 +2,11 @@
 //! rest is read as if it were not there.
 
 use super::tree::{Nodes, Origin, Value};
-use super::{Issues, Secret, keys};
+use super::{Secret, keys};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -15,9 +17,11 @@ pub(super) struct Values {
     /// The paths of those that are wrong by themselves.
     wrong: BTreeSet<String>,
     issues: Vec<Issue>,
+    /// What is valid but probably not meant.
+    warnings: Vec<Issue>,
 }
 
-/// One mistake.
+/// One mistake, or one warning.
 struct Issue {
     origin: Option<Origin>,
     path: String,
@@ -47,22 +51,28 @@ impl Values {
         values
     }
 
-    /// All mistakes in words, in the order of the file; what does not stand in it comes last.
-    pub(super) fn issues(mut self) -> Issues {
-        self.issues.sort_by(|a, b| {
-            (a.origin.is_none(), &a.origin, &a.path).cmp(&(b.origin.is_none(), &b.origin, &b.path))
-        });
-        let words = self.issues.into_iter().map(|Issue { origin, path, message }| match origin {
-            Some(origin) => format!("{path} ({origin}): {message}"),
-            None => format!("{path}: {message}"),
-        });
-        Issues(words.collect())
+    /// All mistakes and all warnings in words.
+    pub(super) fn finish(self) -> (Vec<String>, Vec<String>) {
+        (words(self.issues), words(self.warnings))
     }
 
     /// Adds a mistake.
     pub(super) fn issue(&mut self, path: &str, message: impl Into<String>) {
+        let issue = self.of(path, message.into());
+        self.issues.push(issue);
+    }
+
+    fn warn_if_open(&mut self, path: &str, file: &Path) {
+        if is_open(file) {
+            let message = "can be read by every user of this machine; chmod 600 it, or 640";
+            let warning = self.of(path, message.to_owned());
+            self.warnings.push(warning);
+        }
+    }
+
+    fn of(&self, path: &str, message: String) -> Issue {
         let origin = self.nodes.get(path).map(|node| node.origin.clone());
-        self.issues.push(Issue { origin, path: path.to_owned(), message: message.into() });
+        Issue { origin, path: path.to_owned(), message }
     }
 
     /// Whether a key is there, right or wrong.
@@ -118,8 +128,9 @@ impl Values {
             return Some(Secret::new(text));
         }
         let twin = format!("{path}_file");
-        let read = fs::read_to_string(self.text(&twin)?);
-        match read {
+        let file = PathBuf::from(self.text(&twin)?);
+        self.warn_if_open(&twin, &file);
+        match fs::read_to_string(file) {
             Ok(text) if !text.trim().is_empty() => return Some(Secret::new(text.trim())),
             Ok(_) => self.issue(&twin, "the file is empty"),
             Err(error) => self.issue(&twin, error.to_string()),
@@ -130,4 +141,25 @@ impl Values {
     fn value(&self, path: &str) -> Option<&Value> {
         Some(&self.nodes.get(path)?.value)
     }
+}
+
+/// In the order of the file; what does not stand in it comes last.
+fn words(mut issues: Vec<Issue>) -> Vec<String> {
+    issues.sort_by(|a, b| {
+        (a.origin.is_none(), &a.origin, &a.path).cmp(&(b.origin.is_none(), &b.origin, &b.path))
+    });
+    let words = |Issue { origin, path, message }| match origin {
+        Some(origin) => format!("{path} ({origin}): {message}"),
+        None => format!("{path}: {message}"),
+    };
+    issues.into_iter().map(words).collect()
+}
+
+/// Whether every user of the machine may read a file. Those below /run are somebody else's doing: Docker's secrets and the
+/// like, which nobody but the program sees.
+fn is_open(path: &Path) -> bool {
+    let path = path.canonicalize().unwrap_or_default();
+    let metadata = path.metadata();
+    !path.starts_with("/run")
+        && metadata.is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o004 != 0)
 }
