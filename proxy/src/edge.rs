@@ -82,8 +82,11 @@ pub enum OpenError {
     #[error("store.key_file = {0}: {1}")]
     StoreKey(String, String),
     /// The spool holds messages that `store.key_file` does not open.
-    #[error("store.key_file: {0}; without them nothing is delivered, so this is no start")]
-    Sealed(Unreadable),
+    #[error(
+        "store.key_file: {0}. Messages that were acknowledged wait in {1} and cannot be delivered without that key: put it back \
+         and start again. If it is lost, so are they: move that folder away, and the start makes a new one"
+    )]
+    Sealed(Unreadable, String),
     /// The store.
     #[error("store.url: {0}")]
     Store(#[from] store::OpenError),
@@ -215,7 +218,7 @@ impl Edge {
         let metrics = Metrics::register(registry)?;
         let events: Arc<Events> = Arc::default();
         if let Some(why) = store.spool_sealed()? {
-            return Err(OpenError::Sealed(why));
+            return Err(OpenError::Sealed(why, dir.display().to_string()));
         }
         let log = Lines::start("access-log", std::io::stdout()).map_err(OpenError::Log)?;
         let spool =

@@ -49,7 +49,7 @@ pub mod web;
 use config::Config;
 use edge::client::Client;
 use host::{Growth, Host};
-use log::say;
+use log::{error, info, warn};
 use observation::Seen;
 use probe::Prober;
 use probe::tls::Trust;
@@ -82,10 +82,12 @@ async fn serve(source: &Source, mut config: Config) -> io::Result<()> {
     let mut signals = Signals::new()?;
     let roots = http::roots();
     let http = http::client(&http::tls(roots.clone())?)?;
-    let listener = TcpListener::bind(config.listen).await?;
+    let listener = TcpListener::bind(config.listen).await.map_err(|error| {
+        io::Error::new(error.kind(), format!("listen = {}: {error}", config.listen))
+    })?;
     let file = StateFile::in_folder(&config.data)?;
     let saved = file.read()?.unwrap_or_else(|aside| {
-        say(format_args!("the state made no sense and is now {}", aside.display()));
+        warn(format_args!("the state made no sense and is now {}", aside.display()));
         None
     });
     let watch = Arc::new(Watch::new(&config, http.clone(), saved.unwrap_or_default()));
@@ -104,42 +106,53 @@ async fn serve(source: &Source, mut config: Config) -> io::Result<()> {
         stopped: stopped.clone(),
     });
     let pages = tokio::spawn(async move { web::serve(&listener, router, stopped).await });
+    let mut running = start(&config, &watch, &http, &roots, &file, &growth);
     loop {
-        let _running = start(&config, &watch, &http, &roots, &file, &growth);
         match signals.next().await {
             Told::Stop => break,
-            Told::Reload => reload(source, &mut config),
+            Told::Reload if reload(source, &mut config) => {
+                running.abort_all();
+                watch.configure(&config);
+                settings.store(Arc::new(Settings::new(&config, &http)));
+                running = start(&config, &watch, &http, &roots, &file, &growth);
+            }
+            Told::Reload => watch.refused(),
         }
-        watch.configure(&config);
-        settings.store(Arc::new(Settings::new(&config, &http)));
     }
+    drop(running);
     stop.send_replace(true);
     // It ends within `limits::GRACE`, or has.
     let _ended = pages.await;
     file.write(|| watch.save())
 }
 
-/// Takes a changed file over; a bad one is refused with the reason, and the old configuration stays.
-fn reload(source: &Source, config: &mut Config) {
+/// Takes a changed file over; a bad one is refused with the reason, and the old configuration stays. Whether it has changed.
+fn reload(source: &Source, config: &mut Config) -> bool {
     match Config::load(&source.path, &source.environment) {
         Ok(new) if !config.listen.ip().is_loopback() && new.key.is_none() => {
-            say(
+            error(
                 "configuration refused, the old one stays: key: is required as long as it listens where it does",
             );
+            false
         }
         Ok(mut new) => {
             for (key, same) in
                 [("listen", new.listen == config.listen), ("data", new.data == config.data)]
             {
                 if !same {
-                    say(format_args!("{key} has changed; it takes effect at a restart"));
+                    warn(format_args!("{key} has changed; it takes effect at a restart"));
                 }
             }
             (new.listen, new.data) = (config.listen, config.data.clone());
             *config = new;
-            say("configuration reloaded");
+            config.warnings.iter().for_each(warn);
+            info("configuration reloaded");
+            true
         }
-        Err(issues) => say(format_args!("configuration refused, the old one stays: {issues}")),
+        Err(issues) => {
+            error(format_args!("configuration refused, the old one stays: {issues}"));
+            false
+        }
     }
 }
 
@@ -193,8 +206,8 @@ async fn upkeep(watch: Arc<Watch>, file: StateFile, growth: Arc<Growth>, data: P
             let (growth, data) = (growth.clone(), data.clone());
             // The disk may be slow; the next second is not.
             saving = Some(tokio::task::spawn_blocking(move || {
-                if let Err(error) = file.write(|| watch.save()) {
-                    say(format_args!("the state could not be written: {error}"));
+                if let Err(why) = file.write(|| watch.save()) {
+                    error(format_args!("the state could not be written: {why}"));
                 }
                 // For those who ask later how much its counters have grown.
                 let _now = Host::read(&data, None, &growth);

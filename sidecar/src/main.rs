@@ -9,6 +9,7 @@ use clap::{Parser, Subcommand};
 use wxedge_sidecar::Source;
 use wxedge_sidecar::config::Config;
 use wxedge_sidecar::doctor::{Marks, doctor};
+use wxedge_sidecar::log::warn;
 
 /// Shows operators what WeChat sees of a wxedge.
 #[derive(Parser)]
@@ -39,8 +40,9 @@ fn main() -> ExitCode {
     let source = Source { path: path.clone(), environment: environment() };
     let config = match Config::load(&source.path, &source.environment) {
         Ok(config) => config,
-        Err(issues) => return failed(2, &issues.to_string()),
+        Err(issues) => return failed(2, &format!("{}:\n{issues}", path.display())),
     };
+    config.warnings.iter().for_each(warn);
     let ended = match command {
         Command::Run(_) => wxedge_sidecar::run(&source, config).map(|()| true),
         Command::Doctor(_) => examine(&config),
@@ -49,13 +51,13 @@ fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         // The report has said why.
         Ok(false) => ExitCode::FAILURE,
-        Err(error) => failed(1, &error.to_string()),
+        Err(error) => failed(1, &format!("wxedge-sidecar cannot start: {error}")),
     }
 }
 
 fn failed(code: u8, message: &str) -> ExitCode {
     // Nobody is left to tell when standard error is closed.
-    writeln!(io::stderr(), "wxedge-sidecar: {message}").ok();
+    writeln!(io::stderr(), "{message}").ok();
     ExitCode::from(code)
 }
 

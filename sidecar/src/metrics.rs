@@ -27,6 +27,7 @@ pub(crate) fn render(known: &Known, accounts: &BTreeSet<String>) -> Result<Strin
     probes(&registry, known)?;
     markfail(&registry, known, accounts)?;
     notifications(&registry, known)?;
+    reloads(&registry, known)?;
     let process = ProcessCollector::new(std::process::id().cast_signed(), PROCESS);
     registry.register(Box::new(process))?;
     TextEncoder::new().encode_to_string(&registry.gather())
@@ -104,6 +105,16 @@ fn notifications(registry: &Registry, known: &Known) -> Result<(), Error> {
         for (result, count) in results {
             sent.with_label_values(&[output, result]).inc_by(count);
         }
+    }
+    Ok(())
+}
+
+/// As the edge's own, whose name they cannot have: both are one scrape.
+fn reloads(registry: &Registry, known: &Known) -> Result<(), Error> {
+    let name = "wxedge_sidecar_config_reloads_total";
+    let reloads = counters(registry, name, "Reloads of the sidecar's configuration", &["result"])?;
+    for (result, count) in [("ok", known.reloads.ok), ("refused", known.reloads.refused)] {
+        reloads.with_label_values(&[result]).inc_by(count);
     }
     Ok(())
 }

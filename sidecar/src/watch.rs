@@ -10,7 +10,7 @@ use crate::edge::status::Status;
 use crate::edge::stream::Heard;
 use crate::history::History;
 use crate::limits;
-use crate::log::say;
+use crate::log::{info, warn};
 use crate::notify::{self, Notifier};
 use crate::observation::{Finding, Millis, Probe, Seen};
 use serde::{Deserialize, Serialize};
@@ -23,7 +23,6 @@ use tokio::sync::{broadcast, watch};
 #[derive(Debug)]
 pub struct Watch {
     clock: Clock,
-    http: reqwest::Client,
     known: Mutex<Known>,
     /// The last status there was.
     status: watch::Sender<Option<Arc<Status>>>,
@@ -45,11 +44,20 @@ pub(crate) struct Known {
     pub(crate) findings: BTreeMap<Target, (Millis, Finding)>,
     /// How often each alert has fired, by account and kind.
     pub(crate) fired: BTreeMap<(String, Kind), u64>,
+    /// Changed configurations that were taken over, and that were refused.
+    pub(crate) reloads: Reloads,
     /// Whether the edge answered the last time it was asked, and since when that is so.
     pub(crate) edge: Option<(bool, Millis)>,
     /// Whether its event stream is being read.
     stream: bool,
     markfail: config::MarkFail,
+}
+
+/// How often a changed configuration was taken over, and how often it was refused.
+#[derive(Debug, Default)]
+pub(crate) struct Reloads {
+    pub(crate) ok: u64,
+    pub(crate) refused: u64,
 }
 
 /// What survives a restart.
@@ -69,19 +77,21 @@ impl Watch {
             Some(saved) => Engine::restore(saved, config.markfail.clone(), now),
             None => Engine::new(config.markfail.clone(), now),
         };
+        let mut notifier = Notifier::new(&config.notify, config.language, http, saved.notify, now);
+        notifier.spawn();
         let known = Known {
             engine,
-            notifier: notifier(config, &http, saved.notify, now),
+            notifier,
             history: History::default(),
             findings: BTreeMap::new(),
             fired: BTreeMap::new(),
+            reloads: Reloads::default(),
             edge: None,
             stream: false,
             markfail: config.markfail.clone(),
         };
         Watch {
             clock,
-            http,
             known: Mutex::new(known),
             status: watch::Sender::new(None),
             tail: broadcast::Sender::new(limits::TAIL),
@@ -92,12 +102,18 @@ impl Watch {
     pub fn configure(&self, config: &Config) {
         let now = self.clock.now();
         let mut known = self.known();
+        known.reloads.ok += 1;
         known.markfail = config.markfail.clone();
         // The event stream is opened anew.
         known.stream = false;
         known.engine_goes_on(now);
-        // Its outputs end with it, and what they have not sent yet the new ones send.
-        known.notifier = notifier(config, &self.http, known.notifier.save(), now);
+        known.notifier.configure(&config.notify, config.language, now);
+        known.notifier.spawn();
+    }
+
+    /// Takes note of a changed configuration that was refused.
+    pub fn refused(&self) {
+        self.known().reloads.refused += 1;
     }
 
     /// Takes over what is seen.
@@ -147,7 +163,7 @@ impl Watch {
         let now = self.clock.now();
         let mut known = self.known();
         if jumped {
-            say("the clock was set");
+            info("the clock was set");
             known.engine_goes_on(now);
         }
         known.history.forget(now);
@@ -204,20 +220,9 @@ fn say_of(Change { alert, .. }: &Change) {
     match alert.state {
         // Not yet worth a line.
         State::Pending => {}
-        State::Firing => say(format_args!("{}{of} fires", alert.kind.name())),
-        State::Resolved => say(format_args!("{}{of} is over", alert.kind.name())),
+        State::Firing => warn(format_args!("{}{of} fires", alert.kind.name())),
+        State::Resolved => info(format_args!("{}{of} is over", alert.kind.name())),
     }
-}
-
-fn notifier(
-    config: &Config,
-    http: &reqwest::Client,
-    saved: notify::Saved,
-    now: Millis,
-) -> Notifier {
-    let mut notifier = Notifier::new(&config.notify, config.language, http.clone(), saved, now);
-    notifier.spawn();
-    notifier
 }
 
 impl Known {

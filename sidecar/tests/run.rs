@@ -56,15 +56,19 @@ fn it_refuses_a_wrong_configuration_with_status_2() {
     assert_eq!(output.status.code(), Some(2));
     assert_eq!(
         String::from_utf8_lossy(&output.stderr),
-        "wxedge-sidecar: listn: there is no such key; the nearest is listen\n"
+        format!("{config}:\nlistn (line 1): there is no such key; the nearest is listen\n")
     );
 }
 
 #[test]
 fn it_says_that_a_port_is_taken() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let config = config("taken", &format!("listen = \"{}\"", taken.local_addr().unwrap()));
+    let address = taken.local_addr().unwrap();
+    let config = config("taken", &format!("listen = \"{address}\""));
     let output = output(&["run", "--config", &config]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("in use"));
+    let said = String::from_utf8_lossy(&output.stderr);
+    let expected =
+        format!("wxedge-sidecar cannot start: listen = {address}: Address already in use");
+    assert!(said.starts_with(&expected), "{said}");
 }

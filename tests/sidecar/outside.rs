@@ -47,6 +47,24 @@ fn a_public_url_that_leads_to_the_edge() {
 }
 
 #[test]
+fn a_public_url_of_nobody() {
+    let edge = edge().start();
+    let url = format!("mian = \"http://{}/wechat/main\"", edge.callback);
+    let sidecar = sidecar(&edge).line("probe.public_url", &url).start();
+    eventually(PATIENCE, "its probe fails and says why", || {
+        let console = sidecar.get("/v1/console").json();
+        console["probes"].as_array().unwrap().iter().any(|probe| {
+            let detail = probe["detail"].as_str().unwrap_or_default();
+            probe["account"] == "mian" && detail.contains("no account of the edge")
+        })
+    });
+    let labels = [("account", "mian"), ("probe", "echo")];
+    assert_eq!(sidecar.metrics().sum("wxedge_probe_success", &labels), Some(0.0));
+    let said = sidecar.stderr();
+    assert_eq!(said.matches("has mian, but the edge's accounts are main").count(), 1, "{said}");
+}
+
+#[test]
 fn a_public_url_that_refuses() {
     let app = App::start();
     app.stop_listening();

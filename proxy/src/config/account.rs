@@ -7,7 +7,7 @@ use wxedge_wechat::crypto::AesKey;
 
 use super::section::Section;
 use super::value::{any, cidr, host_name, name};
-use super::{Secret, Upstream};
+use super::{Secret, Target, Upstream};
 
 /// One WeChat account.
 #[derive(Debug)]
@@ -102,13 +102,15 @@ pub enum LateReplyVia {
     Drop,
 }
 
-/// First segments of paths that mean something else: the edge's own endpoints and WeChat's APIs, which SDKs call without
-/// an account in front.
+/// First segments of the edge's own endpoints.
+const OWN: [&str; 4] = ["healthz", "metrics", "readyz", "v1"];
+
+/// First segments of WeChat's APIs, which SDKs call without an account in front.
 #[rustfmt::skip]
-const RESERVED: [&str; 32] = [
-    "bizwifi", "card", "channels", "cityservice", "customservice", "cv", "datacube", "device", "game", "hardware",
-    "healthz", "intp", "merchant", "metrics", "nontax", "papay", "poi", "product", "readyz", "redpacketcover", "retail",
-    "scan", "semantic", "shakearound", "shop", "sns", "tcb", "union", "v1", "wxa", "wxaapi", "xpay",
+const OF_WECHAT: [&str; 28] = [
+    "bizwifi", "card", "channels", "cityservice", "customservice", "cv", "datacube", "device", "game", "hardware", "intp",
+    "merchant", "nontax", "papay", "poi", "product", "redpacketcover", "retail", "scan", "semantic", "shakearound", "shop",
+    "sns", "tcb", "union", "wxa", "wxaapi", "xpay",
 ];
 
 /// What `conf/wxedge.toml` has in the place of a Token.
@@ -171,6 +173,14 @@ impl Account {
     }
 
     fn warn(&self, at: &Section<'_>) {
+        let sends_late = self.late_reply_via == LateReplyVia::CustomerService;
+        if self.secret.is_none() && sends_late && self.upstream.target != Target::Echo {
+            at.warn(
+                "secret",
+                "is not set, so a reply that comes too late for WeChat is dropped; set it, or late_reply.via = \"drop\" if \
+                 that is meant",
+            );
+        }
         if self.appid.starts_with("gh_") {
             at.warn("appid", "is the 原始ID; the AppID begins with wx");
         }
@@ -190,8 +200,12 @@ impl Account {
 fn check_name(text: &str, at: &Section<'_>) {
     if let Err(message) = name(text) {
         at.issue_here(message);
-    } else if RESERVED.contains(&text) {
-        at.issue_here("is the first segment of an API path or endpoint; choose another name");
+    } else if OWN.contains(&text) {
+        at.issue_here(&format!("clashes with the edge's own /{text}; choose another name"));
+    } else if OF_WECHAT.contains(&text) {
+        at.issue_here(&format!(
+            "clashes with WeChat's APIs below /{text}/, which SDKs call without an account in front; choose another name"
+        ));
     }
 }
 

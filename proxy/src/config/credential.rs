@@ -80,8 +80,9 @@ impl Section<'_> {
     }
 
     fn contents(&self, key: &str) -> Option<Zeroizing<String>> {
-        let path = self.raw_text(key)?;
-        file::read_text(Path::new(path)).map_err(|message| self.issue(key, message)).ok()
+        let path = Path::new(self.raw_text(key)?);
+        self.warn_if_open(key, path);
+        file::read_text(path).map_err(|message| self.issue(key, message)).ok()
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use zeroize::Zeroizing;
@@ -21,6 +22,15 @@ pub(super) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
         Ok(_) => Ok(bytes),
         Err(error) => Err(format!("cannot be read ({error}); check the path and its permissions")),
     }
+}
+
+/// Whether every user of the machine may read a file. Those below /run are somebody else's doing: Docker's secrets and the
+/// like, which nobody but the program sees.
+pub(super) fn is_open(path: &Path) -> bool {
+    let path = path.canonicalize().unwrap_or_default();
+    let metadata = path.metadata();
+    !path.starts_with("/run")
+        && metadata.is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o004 != 0)
 }
 
 /// The text of a file.

@@ -47,9 +47,11 @@ impl Runtime {
 impl Store {
     /// Reads `[store]`.
     pub(super) fn read(at: &Section<'_>) -> Store {
+        let key_file = at.parsed("key_file", path);
+        key_file.iter().for_each(|file| at.warn_if_open("key_file", file));
         Store {
             dir: at.parsed("url", embedded).unwrap_or_else(|| PathBuf::from("data/wxedge")),
-            key_file: at.parsed("key_file", path),
+            key_file,
         }
     }
 }

@@ -5,10 +5,11 @@
 //! can repeat a value.
 
 use std::ops::RangeInclusive;
+use std::path::Path;
 
-use super::Issue;
 use super::notes::{Notes, issue_at, join};
 use super::tree::{Node, Origin, Table, Value};
+use super::{Issue, file};
 
 /// One table of the tree, present or not.
 pub(super) struct Section<'a> {
@@ -170,6 +171,13 @@ impl<'a> Section<'a> {
     /// Notes something about `key` that is valid but probably not meant.
     pub(super) fn warn(&self, key: &str, message: impl Into<String>) {
         self.notes.warning(self.note(key, message.into()));
+    }
+
+    /// Notes when everybody may read the file with a secret that `key` names.
+    pub(super) fn warn_if_open(&self, key: &str, path: &Path) {
+        if file::is_open(path) {
+            self.warn(key, "can be read by every user of this machine; chmod 600 it, or 640");
+        }
     }
 
     /// Looks `key` up, which makes it a known one.

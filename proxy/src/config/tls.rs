@@ -34,6 +34,7 @@ impl Tls {
         let private = at.required("key", "name the PEM file with the private key", path);
         let chain = cert.as_deref().and_then(|file| noted(&at, "cert", certificates(file)));
         let secret = private.as_deref().and_then(|file| noted(&at, "key", private_key(file)));
+        private.iter().for_each(|file| at.warn_if_open("key", file));
         if let Some(leaf) = chain.as_ref().and_then(|chain| chain.first()) {
             noted(&at, "cert", valid_now(leaf));
         }

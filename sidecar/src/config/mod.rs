@@ -2,7 +2,9 @@
 //!
 //! Messages name keys, never values: any of them may be a secret in the wrong place.
 
+mod keys;
 mod secret;
+mod tree;
 mod values;
 
 pub use secret::Secret;
@@ -14,7 +16,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use toml::{Table, Value};
+use keys::is_url;
 use url::Url;
 use values::Values;
 
@@ -37,6 +39,8 @@ pub struct Config {
     pub notify: Notify,
     /// When WeChat is believed to have stopped pushing.
     pub markfail: MarkFail,
+    /// What is valid but probably not meant, one a line.
+    pub warnings: Vec<String>,
 }
 
 /// `[edge]`.
@@ -115,58 +119,10 @@ pub enum Language {
     English,
 }
 
-/// All mistakes of a configuration, one a line, each with its key.
+/// All mistakes of a configuration, one a line, each with its key and where that stands.
 #[derive(Debug, thiserror::Error)]
 #[error("{}", .0.join("\n"))]
 pub struct Issues(pub Vec<String>);
-
-/// What a value must look like.
-#[derive(Clone, Copy)]
-enum Kind {
-    /// `host:port` with a numeric host.
-    Address,
-    /// A list of addresses.
-    Addresses,
-    /// `http://` or `https://`.
-    Url,
-    /// A whole number from 1.
-    Number,
-    /// `zh` or `en`.
-    Language,
-    /// Any text, a path for example.
-    Text,
-    /// A text that may also stand in the file that `<key>_file` names.
-    Secret,
-    /// The address of who is told, which may be a secret as well: that of a chat robot works for whoever knows it.
-    SecretUrl,
-}
-
-/// Every key; `*` is any name.
-const KEYS: &[(&str, Kind)] = &[
-    ("listen", Kind::Address),
-    ("key", Kind::Secret),
-    ("language", Kind::Language),
-    ("data", Kind::Text),
-    ("edge.admin", Kind::Url),
-    ("edge.api", Kind::Url),
-    ("edge.key", Kind::Secret),
-    ("probe.dns_resolvers", Kind::Addresses),
-    ("probe.interval_s", Kind::Number),
-    ("probe.public_url.*", Kind::Url),
-    ("notify.alertmanager", Kind::SecretUrl),
-    ("notify.wecom", Kind::SecretUrl),
-    ("notify.dingtalk", Kind::SecretUrl),
-    ("notify.dingtalk_secret", Kind::Secret),
-    ("notify.feishu", Kind::SecretUrl),
-    ("notify.feishu_secret", Kind::Secret),
-    ("notify.webhook", Kind::SecretUrl),
-    ("notify.repeat_interval_s", Kind::Number),
-    ("markfail.visible_failures", Kind::Number),
-    ("markfail.window_s", Kind::Number),
-    ("markfail.silence_s", Kind::Number),
-];
-
-const ENVIRONMENT: &str = "WXEDGE_SIDECAR__";
 
 /// Of DNSPod (Tencent, 182.254.116.116 is the one that WeChat's guide tells to ask) and of the public.
 const DNS_RESOLVERS: [&str; 2] = ["182.254.116.116:53", "119.29.29.29:53"];
@@ -175,38 +131,17 @@ impl Config {
     /// Reads and checks the file at `path` with `environment` over it.
     pub fn load(path: &Path, environment: &BTreeMap<String, String>) -> Result<Config, Issues> {
         let text = fs::read_to_string(path)
-            .map_err(|error| Issues(vec![format!("{}: {error}", path.display())]))?;
+            .map_err(|error| Issues(vec![format!("cannot be read ({error})")]))?;
         Config::parse(&text, environment)
     }
 
     /// Checks `text` with `environment` over it.
     pub fn parse(text: &str, environment: &BTreeMap<String, String>) -> Result<Config, Issues> {
-        let table = text.parse::<Table>().map_err(|error| Issues(vec![not_toml(text, &error)]))?;
-        let mut values = BTreeMap::new();
-        flatten("", table, &mut values);
-        for (variable, value) in environment {
-            if let Some(path) = variable.strip_prefix(ENVIRONMENT) {
-                let path = path.to_lowercase().replace("__", ".");
-                values.insert(path, Value::String(value.clone()));
-            }
-        }
-
-        let mut issues: Vec<String> =
-            values.iter().filter_map(|(path, value)| issue(path, value)).collect();
-        for path in values.keys() {
-            let file = format!("{path}_file");
-            if kind(&file).is_some() && values.contains_key(&file) {
-                issues.push(format!("{path}: is set twice, also as {file}; keep one"));
-            }
-        }
-        if !issues.is_empty() {
-            return Err(Issues(issues));
-        }
-        let mut values = Values::new(values);
+        let mut values = Values::new(tree::read(text, environment)?);
         let config = Config {
             listen: values.or("listen", "127.0.0.1:8090"),
             key: values.secret("key"),
-            language: match values.text("language").as_deref() {
+            language: match values.text("language") {
                 Some("en") => Language::English,
                 _ => Language::Chinese,
             },
@@ -236,6 +171,7 @@ impl Config {
                 window: values.seconds("markfail.window_s", 300),
                 silence: values.seconds("markfail.silence_s", 20),
             },
+            warnings: Vec::new(),
         };
         for (key, address) in config.notify.addresses() {
             if !is_url(address.expose()) {
@@ -244,97 +180,21 @@ impl Config {
         }
         if config.probe.interval > Duration::from_secs(limits::PROBE_INTERVAL_S) {
             let most = limits::PROBE_INTERVAL_S;
-            values.issue("probe.interval_s", &format!("must be at most {most}"));
+            values.issue("probe.interval_s", format!("must be at most {most}"));
         }
-        let mut issues = values.issues();
-        if !config.listen.ip().is_loopback() && config.key.is_none() {
-            issues.push("key: is required when listen is not a loopback address".to_owned());
+        let has_key = values.has("key") || values.has("key_file");
+        if !config.listen.ip().is_loopback() && !has_key {
+            values.issue("key", "is required when listen is not a loopback address");
         }
-        if issues.is_empty() { Ok(config) } else { Err(Issues(issues)) }
+        let (issues, warnings) = values.finish();
+        if issues.is_empty() { Ok(Config { warnings, ..config }) } else { Err(Issues(issues)) }
     }
-}
-
-/// Says where the mistake is, without the line itself: the parser's own words would repeat it.
-fn not_toml(text: &str, error: &toml::de::Error) -> String {
-    let start = error.span().map_or(0, |span| span.start);
-    let line = text.bytes().take(start).filter(|byte| *byte == b'\n').count() + 1;
-    format!("line {line}: this is not TOML")
-}
-
-/// Turns nested tables into `table.key`.
-fn flatten(prefix: &str, table: Table, values: &mut BTreeMap<String, Value>) {
-    for (key, value) in table {
-        let path = if prefix.is_empty() { key } else { format!("{prefix}.{key}") };
-        match value {
-            Value::Table(table) => flatten(&path, table, values),
-            value => {
-                values.insert(path, value);
-            }
-        }
-    }
-}
-
-/// What is wrong with the value of a key, if anything is.
-fn issue(path: &str, value: &Value) -> Option<String> {
-    let Some(kind) = kind(path) else {
-        let known = KEYS.iter().map(|(key, _)| *key);
-        let nearest = known.max_by(|a, b| {
-            strsim::jaro_winkler(a, path).total_cmp(&strsim::jaro_winkler(b, path))
-        })?;
-        return Some(format!("{path}: there is no such key; the nearest is {nearest}"));
-    };
-    let text = value.as_str();
-    let (valid, expected) = match kind {
-        Kind::Address => (text.is_some_and(is_address), "an address such as 127.0.0.1:8090"),
-        Kind::Addresses => (
-            match value {
-                Value::Array(list) => list.iter().all(|one| one.as_str().is_some_and(is_address)),
-                // The environment has lists with commas.
-                _ => text.is_some_and(|text| text.split(',').map(str::trim).all(is_address)),
-            },
-            "a list of addresses such as 119.29.29.29:53",
-        ),
-        Kind::Url | Kind::SecretUrl => {
-            (text.is_some_and(is_url), "an address that begins with http:// or https://")
-        }
-        Kind::Number => (
-            value.as_integer().or_else(|| text?.parse().ok()).is_some_and(|number| number > 0),
-            "a whole number from 1",
-        ),
-        Kind::Language => (matches!(text, Some("zh" | "en")), "zh or en"),
-        Kind::Text | Kind::Secret => (text.is_some_and(|text| !text.is_empty()), "a text"),
-    };
-    (!valid).then(|| format!("{path}: must be {expected}"))
-}
-
-/// The kind of a key; `None` when there is no such key.
-fn kind(path: &str) -> Option<Kind> {
-    let named = |name: &str| {
-        KEYS.iter().find(|(key, _)| match key.strip_suffix('*') {
-            Some(prefix) => name.strip_prefix(prefix).is_some_and(|rest| !rest.is_empty()),
-            None => *key == name,
-        })
-    };
-    if let Some((_, kind)) = named(path) {
-        return Some(*kind);
-    }
-    match named(path.strip_suffix("_file")?)? {
-        (_, Kind::Secret | Kind::SecretUrl) => Some(Kind::Text),
-        _ => None,
-    }
-}
-
-fn is_address(text: &str) -> bool {
-    text.parse::<SocketAddr>().is_ok()
-}
-
-fn is_url(text: &str) -> bool {
-    text.parse::<Url>().is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt;
 
     fn parse(text: &str, environment: &[(&str, &str)]) -> Result<Config, Issues> {
         let environment =
@@ -346,7 +206,7 @@ mod tests {
     fn the_shipped_file_is_valid_and_shows_every_key() {
         let shipped = include_str!("../../../conf/sidecar.toml");
         assert_eq!(parse(shipped, &[]).unwrap().listen, "127.0.0.1:8090".parse().unwrap());
-        for (key, _) in KEYS {
+        for (key, _) in keys::KEYS {
             let name = key.trim_end_matches(".*").rsplit('.').next().unwrap();
             assert!(shipped.contains(name), "{key} is missing");
         }
@@ -374,9 +234,23 @@ mod tests {
         let issues = parse(open, &[]).unwrap_err().0;
         assert_eq!(issues, ["key: is required when listen is not a loopback address"]);
         assert!(parse(&format!("{open}key = \"k\""), &[]).is_ok());
-        let file = format!("{}/Cargo.toml", env!("CARGO_MANIFEST_DIR"));
-        assert!(parse(&format!("{open}key_file = {file:?}"), &[]).is_ok());
         assert!(parse(open, &[("WXEDGE_SIDECAR__KEY", "k")]).is_ok());
+    }
+
+    #[test]
+    fn a_key_can_stand_in_a_file_which_is_nobody_elses() {
+        let folder = wxedge_tests::folder::Folder::new();
+        let file = folder.write("key", "k\n");
+        let text = format!("listen = \"0.0.0.0:8090\"\nkey_file = {file:?}");
+        let everybody = "can be read by every user of this machine; chmod 600 it, or 640";
+        for (mode, expected) in
+            [(0o640, vec![]), (0o644, vec![format!("key_file (line 2): {everybody}")])]
+        {
+            fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
+            let config = parse(&text, &[]).unwrap();
+            assert!(config.key.unwrap().matches(b"k"));
+            assert_eq!(config.warnings, expected);
+        }
     }
 
     #[test]
@@ -400,26 +274,51 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(!message.contains("canary"), "{message}");
-        let mut lines: Vec<_> = message.lines().collect();
-        lines.sort_unstable();
         let expected = [
-            "edge.admin: must be an address that begins with http:// or https://",
-            "key: is set twice, also as key_file; keep one",
-            "language: must be zh or en",
-            "lisen: there is no such key; the nearest is listen",
-            "listen: must be an address such as 127.0.0.1:8090",
-            "listen_file: there is no such key; the nearest is listen",
-            "markfail.window_s: must be a whole number from 1",
-            "probe.dns_resolvers: must be a list of addresses such as 119.29.29.29:53",
-            "probe.interval_s: must be a whole number from 1",
-            "probe.public_url.main: must be an address that begins with http:// or https://",
+            "lisen (line 2): there is no such key; the nearest is listen",
+            "listen (line 3): must be an address such as 127.0.0.1:8090",
+            "language (line 4): must be zh or en",
+            "listen_file (line 5): there is no such key; the nearest is listen",
+            "key (line 6): is set twice, also as key_file; keep one",
+            "edge.admin (line 9): must be an address that begins with http:// or https://",
+            "probe.interval_s (line 11): must be a whole number from 1",
+            "probe.dns_resolvers (line 12): must be a list of addresses such as 119.29.29.29:53",
+            "probe.public_url.main (line 14): must be an address that begins with http:// or https://",
+            "markfail.window_s (WXEDGE_SIDECAR__MARKFAIL__WINDOW_S): must be a whole number from 1",
         ];
-        assert_eq!(lines, expected);
+        assert_eq!(message.lines().collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn mistakes_that_only_the_whole_shows_are_named_besides_the_others() {
+        let text = "
+            listen = '0.0.0.0:8090'
+            language = 'fr'
+            [edge]
+            key_file = '/nowhere'
+            [probe]
+            interval_s = 999999
+            [markfail]
+            window_s = 99999999999
+        ";
+        let expected = [
+            "language (line 3): must be zh or en",
+            "edge.key_file (line 5): No such file or directory (os error 2)",
+            "probe.interval_s (line 7): must be at most 600",
+            "markfail.window_s (line 9): is too large",
+            "key: is required when listen is not a loopback address",
+        ];
+        assert_eq!(parse(text, &[]).unwrap_err().0, expected);
+        // A key that cannot be read is no missing one.
+        let unread = "listen = '0.0.0.0:8090'\nkey_file = '/nowhere'";
+        let expected = ["key_file (line 2): No such file or directory (os error 2)"];
+        assert_eq!(parse(unread, &[]).unwrap_err().0, expected);
     }
 
     #[test]
     fn a_syntax_error_names_the_line_only() {
         let issues = parse("\nkey = 'canary\n", &[]).unwrap_err().0;
-        assert_eq!(issues, ["line 2: this is not TOML"]);
+        assert_eq!(issues.len(), 1);
+        assert!(issues[0].starts_with("line 2: column 14: this is not TOML; "), "{issues:?}");
     }
 }

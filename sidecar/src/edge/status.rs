@@ -145,6 +145,11 @@ pub struct Budget {
 }
 
 impl Status {
+    /// Whether this account is none of the edge's, of which there is always one: without any nobody has told yet.
+    pub fn lacks(&self, account: &str) -> bool {
+        !self.accounts.is_empty() && self.accounts.iter().all(|one| one.account != account)
+    }
+
     /// Whether the edge takes an account's callbacks from listed addresses only.
     pub fn enforces(&self, account: &str) -> bool {
         let own = self.accounts.iter().find(|one| one.account == account);

@@ -1,12 +1,12 @@
 //! The way to one receiver: a queue of its own, a pace of its own, tries of its own. None waits for another.
 
 use super::retry::{self, Verdict};
-use crate::log::say;
+use crate::log::{info, warn};
 use crate::{http, limits};
 use rand::RngExt;
 use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
 use reqwest::{Client, RequestBuilder};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::Notify;
@@ -54,6 +54,9 @@ pub struct Health {
     pub error: Option<String>,
 }
 
+/// What was counted, by receiver.
+pub(super) type Counted = BTreeMap<&'static str, Health>;
+
 /// Queue and counters.
 #[derive(Debug)]
 pub(super) struct Lane<T> {
@@ -67,13 +70,18 @@ struct Inner<T> {
     /// The number of the first message in the queue.
     first: u64,
     queue: VecDeque<Arc<T>>,
+    /// The number of the message that is on its way now.
+    under_way: Option<u64>,
     health: Health,
 }
 
 impl<T> Lane<T> {
-    pub(super) fn new(receiver: Box<dyn Receiver<T>>) -> Lane<T> {
-        let health = Health { output: receiver.name(), ..Health::default() };
-        let inner = Inner { first: 0, queue: VecDeque::new(), health };
+    /// Counts on from `before`, what lanes before it have counted, by their receiver.
+    pub(super) fn new(receiver: Box<dyn Receiver<T>>, before: &Counted) -> Lane<T> {
+        let output = receiver.name();
+        let before = before.get(output).cloned().unwrap_or_default();
+        let health = Health { output, waiting: 0, error: None, ..before };
+        let inner = Inner { first: 0, queue: VecDeque::new(), under_way: None, health };
         Lane { receiver, inner: Mutex::new(inner), pushed: Notify::new() }
     }
 
@@ -82,8 +90,10 @@ impl<T> Lane<T> {
         let mut inner = self.lock();
         if inner.queue.len() >= self.receiver.room() {
             inner.queue.pop_front();
+            // What is under way may still be taken.
+            let dropped = inner.under_way != Some(inner.first);
+            inner.health.dropped += u64::from(dropped);
             inner.first += 1;
-            inner.health.dropped += 1;
         }
         inner.queue.push_back(message);
         drop(inner);
@@ -142,9 +152,10 @@ impl<T> Lane<T> {
     async fn front(&self) -> (u64, Arc<T>) {
         loop {
             {
-                let inner = self.lock();
-                if let Some(message) = inner.queue.front() {
-                    return (inner.first, Arc::clone(message));
+                let mut inner = self.lock();
+                if let Some(message) = inner.queue.front().cloned() {
+                    inner.under_way = Some(inner.first);
+                    return (inner.first, message);
                 }
             }
             self.pushed.notified().await;
@@ -155,15 +166,13 @@ impl<T> Lane<T> {
         let mut inner = self.lock();
         // Newer ones may have pushed it out meanwhile.
         let there = inner.first == number;
+        inner.under_way = None;
         let health = &mut inner.health;
         match verdict {
             Verdict::Sent => health.sent += 1,
+            _ if !there => health.dropped += 1,
             _ if again => health.retries += 1,
-            _ if there => health.failed += 1,
-            _ => {}
-        }
-        if verdict == Verdict::Sent && !there {
-            health.dropped -= 1;
+            _ => health.failed += 1,
         }
         let error = match verdict {
             Verdict::Sent => None,
@@ -173,8 +182,8 @@ impl<T> Lane<T> {
         };
         let (name, was) = (health.output, std::mem::replace(&mut health.error, error));
         match (was, &health.error) {
-            (None, Some(reason)) => say(format_args!("notify.{name} is not told: {reason}")),
-            (Some(_), None) => say(format_args!("notify.{name} is told again")),
+            (None, Some(reason)) => warn(format_args!("notify.{name} is not told: {reason}")),
+            (Some(_), None) => info(format_args!("notify.{name} is told again")),
             _ => {}
         }
         if there && !again {

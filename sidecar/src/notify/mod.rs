@@ -27,7 +27,7 @@ use alertmanager::{Alertmanager, Snapshot, Snapshots};
 use dingtalk::DingTalk;
 use feishu::Feishu;
 use grouping::{Grouping, Memory};
-use lane::{Lane, Receiver};
+use lane::{Counted, Lane, Receiver};
 use message::Message;
 use reqwest::Client;
 use serde::{Deserialize, Serialize};
@@ -45,6 +45,8 @@ pub struct Notifier {
     robots: Vec<Arc<Lane<Message>>>,
     snapshots: Snapshots,
     alertmanager: Option<Arc<Lane<Snapshot>>>,
+    /// Of every output there was before a change of the configuration.
+    counted: Counted,
     /// The lanes that run; they end with this.
     tasks: JoinSet<()>,
 }
@@ -67,19 +69,43 @@ impl Notifier {
         saved: Saved,
         now: Millis,
     ) -> Notifier {
-        let robots: Vec<_> = receivers(config, language).into_iter().map(Lane::new).collect();
+        Notifier::counting_on(Counted::new(), config, language, http, saved, now)
+    }
+
+    /// Takes a changed configuration over. The outputs end; those that take their place begin with [`Notifier::spawn`], send
+    /// what has not been taken yet, and count on.
+    pub fn configure(&mut self, config: &config::Notify, language: Language, now: Millis) {
+        let mut counted = std::mem::take(&mut self.counted);
+        counted.extend(self.health().into_iter().map(|health| (health.output, health)));
+        let (http, saved) = (self.http.clone(), self.save());
+        *self = Notifier::counting_on(counted, config, language, http, saved, now);
+    }
+
+    fn counting_on(
+        counted: Counted,
+        config: &config::Notify,
+        language: Language,
+        http: Client,
+        saved: Saved,
+        now: Millis,
+    ) -> Notifier {
+        let lane = |receiver| Lane::new(receiver, &counted);
+        let robots: Vec<_> = receivers(config, language).into_iter().map(lane).collect();
         for lane in &robots {
             for message in saved.waiting.get(lane.health().output).into_iter().flatten() {
                 lane.push(Arc::new(message.clone()));
             }
         }
         let alertmanager = config.alertmanager.as_ref().map(Alertmanager::new);
+        let alertmanager =
+            alertmanager.map(|receiver| Arc::new(Lane::new(Box::new(receiver), &counted)));
         Notifier {
             http,
             grouping: Grouping::new(config.repeat_interval, saved.memory, now),
             robots: robots.into_iter().map(Arc::new).collect(),
             snapshots: Snapshots::new(language),
-            alertmanager: alertmanager.map(|receiver| Arc::new(Lane::new(Box::new(receiver)))),
+            alertmanager,
+            counted,
             tasks: JoinSet::new(),
         }
     }

@@ -36,6 +36,14 @@ impl Prober {
         findings
     }
 
+    /// The public URL of an account that the edge does not have, which nobody can look at as WeChat does.
+    pub(super) fn unknown_account(&self, account: &str, url: &Url) -> Finding {
+        let detail = format!("[probe.public_url] has {account}, which is no account of the edge");
+        let fault = Fault::new(FaultKind::EdgeUnavailable, detail);
+        let finding = echo::not_asked(&host_port(url), fault);
+        Finding { account: Some(account.to_owned()), ..finding }
+    }
+
     async fn callback_steps(&self, account: &str, url: &Url, enforced: bool) -> Vec<Finding> {
         let name = host(url);
         let Named { mut findings, addresses } = self.name(&name, Caller::WeChat).await;

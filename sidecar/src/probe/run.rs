@@ -4,12 +4,14 @@ use super::Prober;
 use super::schedule::{Schedule, Target, targets};
 use crate::edge::status::Status;
 use crate::limits;
+use crate::log::warn;
 use crate::observation::Seen;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::task::{Id, JoinSet};
 use tokio::time::Instant;
+use url::Url;
 
 /// Looks at the public URLs of the configuration and at what the edge's status names, and tells `observe` what is found.
 /// While there is no status, it goes on with the last one. Ends when nobody gives a status any more.
@@ -21,6 +23,8 @@ pub async fn run(
     let mut known = status.borrow_and_update().clone().unwrap_or_default();
     let mut schedule = Schedule::new(prober.config.interval);
     schedule.follow(targets(&prober.config, &known), Instant::now());
+    let mut unknown = Vec::new();
+    say_unknown(&prober.config.public_url, &known, &mut unknown);
     let (mut looks, mut looked_at) = (JoinSet::new(), HashMap::<Id, Target>::new());
     loop {
         let free = looks.len() < limits::LOOKS;
@@ -32,6 +36,7 @@ pub async fn run(
                 }
                 if let Some(fresh) = status.borrow_and_update().clone() {
                     known = fresh;
+                    say_unknown(&prober.config.public_url, &known, &mut unknown);
                     schedule.follow(targets(&prober.config, &known), Instant::now());
                 }
             }
@@ -56,10 +61,25 @@ pub async fn run(
     }
 }
 
+/// Says which accounts the edge does not have, when those are others than the ones that were `said`.
+fn say_unknown(public_url: &BTreeMap<String, Url>, status: &Status, said: &mut Vec<String>) {
+    let unknown: Vec<_> =
+        public_url.keys().filter(|account| status.lacks(account)).cloned().collect();
+    if unknown != *said && !unknown.is_empty() {
+        let names: Vec<_> = status.accounts.iter().map(|one| one.account.as_str()).collect();
+        let (unknown, names) = (unknown.join(", "), names.join(", "));
+        warn(format_args!("[probe.public_url] has {unknown}, but the edge's accounts are {names}"));
+    }
+    *said = unknown;
+}
+
 async fn look(prober: Arc<Prober>, target: Target, status: Arc<Status>) -> Vec<Seen> {
     let findings = match target {
         Target::Callback { account } => {
             let Some(url) = prober.config.public_url.get(&account) else { return Vec::new() };
+            if status.lacks(&account) {
+                return vec![Seen::Probe { of: prober.unknown_account(&account, url) }];
+            }
             prober.callback(&account, url, status.enforces(&account)).await
         }
         Target::ApiBase { base } => prober.api_base(&base).await,

@@ -1,6 +1,7 @@
 //! Secrets and certificates in files of their own.
 
-use super::{ACCOUNT, Folder, NO_ENVIRONMENT, complaints, parse, valid, variables};
+use super::{ACCOUNT, Folder, NO_ENVIRONMENT, complaints, parse, valid, variables, warnings};
+use std::os::unix::fs::PermissionsExt;
 
 fn tokens(config: &crate::config::Config) -> Vec<&str> {
     config.accounts["main"].tokens.iter().map(|token| token.expose()).collect()
@@ -56,6 +57,42 @@ fn every_secret_has_a_file_twin() {
         b"CanaryCanaryCanaryCanary"
     );
     assert_eq!((config.clients["a"].keys.len(), config.clients["b"].keys.len()), (1, 2));
+}
+
+#[test]
+fn a_secret_that_everybody_may_read_is_a_warning() {
+    let folder = Folder::new();
+    let (token, store_key) = (folder.file("token", "Canary"), folder.file("key", "Canary"));
+    let own = rcgen::generate_simple_self_signed(["example.com".to_owned()]).unwrap();
+    let cert = folder.file("cert.pem", own.cert.pem());
+    let key = folder.file("key.pem", own.signing_key.serialize_pem());
+    let text = with_token(&format!("token_file = {token:?}"))
+        + &format!(
+            "late_reply.via = 'drop'
+            [listen]
+            callback_tls = {{ cert = {cert:?}, key = {key:?} }}
+            [store]
+            key_file = {store_key:?}"
+        );
+    for (mode, expected) in [
+        (0o600, vec![]),
+        (0o640, vec![]),
+        (
+            0o644,
+            vec![
+                "accounts.main.token_file (line 3)",
+                "listen.callback_tls.key (line 8)",
+                "store.key_file (line 10)",
+            ],
+        ),
+    ] {
+        for file in [&token, &store_key, &key] {
+            std::fs::set_permissions(file, std::fs::Permissions::from_mode(mode)).unwrap();
+        }
+        let open = ": can be read by every user of this machine; chmod 600 it, or 640";
+        let expected: Vec<_> = expected.into_iter().map(|place| format!("{place}{open}")).collect();
+        assert_eq!(warnings(&parse(&text, NO_ENVIRONMENT).unwrap()), expected, "{mode:o}");
+    }
 }
 
 #[test]

@@ -11,7 +11,8 @@ const URL: &str = "must be a URL such as http://127.0.0.1:3000/wechat";
 const CIDR: &str = "must be a network such as 10.0.0.0/8, or an IP address";
 const ADDRESS: &str = "must be an IP address and a port, such as 127.0.0.1:8082 or [::1]:8082";
 const NAME: &str = "is not a name: use a to z, 0 to 9 and single _, at most 64 characters";
-const RESERVED: &str = "is the first segment of an API path or endpoint; choose another name";
+const RESERVED_V1: &str = "clashes with the edge's own /v1; choose another name";
+const RESERVED_WXA: &str = "clashes with WeChat's APIs below /wxa/, which SDKs call without an account in front; choose another name";
 const PATH: &str =
     "must begin with / and hold only A to Z, a to z, 0 to 9, - . _ ~ and /, 256 in all at most";
 const SEGMENT: &str = "must not hold // or a segment . or .., which proxies rewrite";
@@ -122,8 +123,8 @@ fn one_mistake_one_line() {
         ("[accounts.Main]\nappid = 'wx2'\ntoken = 'abc'\nmode = 'plain'\nupstream.url = 'builtin:echo'", "accounts.Main", 6, NAME),
         ("[accounts.a__b]\nappid = 'wx2'\ntoken = 'abc'\nmode = 'plain'\nupstream.url = 'builtin:echo'", "accounts.a__b", 6, NAME),
         ("[accounts.\"\"]\nappid = 'wx2'\ntoken = 'abc'\nmode = 'plain'\nupstream.url = 'builtin:echo'\npath = '/x'", "accounts.\"\"", 6, NAME),
-        ("[accounts.v1]\nappid = 'wx2'\ntoken = 'abc'\nmode = 'plain'\nupstream.url = 'builtin:echo'", "accounts.v1", 6, RESERVED),
-        ("[accounts.wxa]\nappid = 'wx2'\ntoken = 'abc'\nmode = 'plain'\nupstream.url = 'builtin:echo'", "accounts.wxa", 6, RESERVED),
+        ("[accounts.v1]\nappid = 'wx2'\ntoken = 'abc'\nmode = 'plain'\nupstream.url = 'builtin:echo'", "accounts.v1", 6, RESERVED_V1),
+        ("[accounts.wxa]\nappid = 'wx2'\ntoken = 'abc'\nmode = 'plain'\nupstream.url = 'builtin:echo'", "accounts.wxa", 6, RESERVED_WXA),
         ("[accounts.two]\nappid = 'wxCanary'\ntoken = 'abc'\nmode = 'plain'\nupstream.url = 'builtin:echo'", "accounts.two.appid", 7, "is also the appid of accounts.main; every account has its own"),
         ("[accounts.two]\nappid = 'wx2'\ntoken = 'abc'\nmode = 'plain'\nupstream.url = 'builtin:echo'\npath = '/wechat/main'", "accounts.two.path", 11, "is also the path of accounts.main; give each account its own"),
         // Clients
@@ -230,7 +231,8 @@ fn a_syntax_error_names_the_place_and_nothing_else() {
 fn what_is_valid_but_hardly_meant_is_a_warning() {
     let odd = "is no Token that WeChat's console takes: 3 to 32 letters and digits";
     let config = |line: &str| {
-        parse(&ACCOUNT.replace("token = \"CanaryToken\"", line), NO_ENVIRONMENT).unwrap()
+        let text = ACCOUNT.replace("token = \"CanaryToken\"", line);
+        parse(&format!("{text}late_reply.via = \"drop\""), NO_ENVIRONMENT).unwrap()
     };
     for token in ["ab", "Canary_1", "Canary0123456789012345678901234567"] {
         let found = warnings(&config(&format!("token = {token:?}")));
@@ -239,8 +241,14 @@ fn what_is_valid_but_hardly_meant_is_a_warning() {
     let found = warnings(&config("tokens = [\"Canary\", \"Canary.\"]"));
     assert_eq!(found, [format!("accounts.main.tokens (line 3): entry 2 {odd}")]);
 
-    let enforce = "source_ip = \"enforce\"\n";
-    let expected = "accounts.main.source_ip (line 6): acts as \"report\" while source_ips is empty; \
+    let expected = "accounts.main.secret (line 1): is not set, so a reply that comes too late for WeChat is dropped; \
+                    set it, or late_reply.via = \"drop\" if that is meant";
+    assert_eq!(warnings(&valid("")), [expected]);
+    assert_eq!(warnings(&valid("secret = \"Canary\"")), [""; 0]);
+    assert_eq!(warnings(&valid("late_reply.via = \"drop\"")), [""; 0]);
+
+    let enforce = "late_reply.via = \"drop\"\nsource_ip = \"enforce\"\n";
+    let expected = "accounts.main.source_ip (line 7): acts as \"report\" while source_ips is empty; \
                     list WeChat's addresses there";
     assert_eq!(warnings(&valid(enforce)), [expected]);
     // With an AppSecret the edge asks WeChat for them.
@@ -260,7 +268,8 @@ fn no_account_is_named_like_the_first_segment_of_an_api() {
         );
         let found = complaints(&format!("{ACCOUNT}{account}"), NO_ENVIRONMENT);
         let no_name = segment.contains('-');
-        let expected = if no_name { NAME } else { RESERVED };
+        let reserved = RESERVED_WXA.replace("wxa", segment);
+        let expected = if no_name { NAME } else { &reserved };
         assert_eq!(found, [format!("accounts.{segment} (line 6): {expected}")]);
     }
 }
@@ -294,7 +303,8 @@ fn the_edges_of_the_rules_are_accepted() {
 
 #[test]
 fn the_original_id_is_no_appid() {
-    let found = warnings(&parse(&ACCOUNT.replace("wxCanary", "gh_1"), NO_ENVIRONMENT).unwrap());
+    let text = ACCOUNT.replace("wxCanary", "gh_1") + "secret = \"Canary\"";
+    let found = warnings(&parse(&text, NO_ENVIRONMENT).unwrap());
     assert_eq!(found, ["accounts.main.appid (line 2): is the 原始ID; the AppID begins with wx"]);
 }
 
@@ -302,7 +312,7 @@ fn the_original_id_is_no_appid() {
 fn warnings_are_kept_when_there_are_mistakes() {
     let text = ACCOUNT.replace("token = \"CanaryToken\"", "token = \"Canary.\"\ntokn = \"Canary\"");
     let issues = parse(&text, NO_ENVIRONMENT).unwrap_err();
-    assert_eq!((issues.mistakes.len(), issues.warnings.len()), (1, 1), "{issues:?}");
-    assert!(issues.warnings[0].to_string().contains("is no Token"));
+    assert_eq!((issues.mistakes.len(), issues.warnings.len()), (1, 2), "{issues:?}");
+    assert!(issues.warnings[1].to_string().contains("is no Token"));
     assert!(!issues.to_string().contains("is no Token"), "what is wrong, in one place");
 }

@@ -76,7 +76,8 @@ fn parsed(text: &str) -> Config {
 #[test]
 fn both_files_are_valid_and_only_what_must_be_replaced_is_warned_of() {
     assert_eq!(warnings(&parsed(QUICKSTART)), [""; 0]);
-    let [token, aes_keys] = warnings(&parsed(COMPLETE)).try_into().unwrap();
+    let [secret, token, aes_keys] = warnings(&parsed(COMPLETE)).try_into().unwrap();
+    assert!(secret.starts_with("accounts.main.secret (line"), "{secret}");
     for (warning, key) in [(token, "token"), (aes_keys, "encoding_aes_keys")] {
         assert!(warning.starts_with(&format!("accounts.main.{key} (line")), "{warning}");
         assert!(warning.contains("is the example's; write your own"), "{warning}");
