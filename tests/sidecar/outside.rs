@@ -6,9 +6,11 @@ use serde_json::Value;
 use wxedge_tests::PATIENCE;
 use wxedge_tests::app::{Answer, App};
 use wxedge_tests::edge::Edge;
+use wxedge_tests::folder::Folder;
 use wxedge_tests::sidecar::{Builder, Sidecar};
 use wxedge_tests::tls::Authority;
-use wxedge_tests::{eventually, folder::Folder};
+use wxedge_tests::wechat_api;
+use wxedge_tests::{eventually, eventually_some};
 
 use crate::{SOON, edge, sidecar};
 
@@ -91,17 +93,21 @@ fn a_public_url_that_leads_elsewhere() {
     assert!(fired["example"]["response"].as_str().unwrap().contains("Welcome"), "{fired}");
 }
 
+/// Has the sidecar trust an authority, and nobody else.
+fn trusting(authority: &Authority, folder: &Folder, sidecar: Builder) -> Builder {
+    let ca = folder.write("ca.pem", authority.pem());
+    sidecar.env("SSL_CERT_FILE", ca.to_str().unwrap())
+}
+
 #[test]
 fn a_certificate_that_ends_soon() {
-    let authority = Authority::new();
-    let folder = Folder::new();
+    let (authority, folder) = (Authority::new(), Folder::new());
     authority.issue_ending("localhost", 5).write(&folder, "public");
-    let ca = folder.write("ca.pem", authority.pem());
     let (cert, key) = (folder.path().join("public.pem"), folder.path().join("public.key"));
     let edge =
         edge().listen(&format!("callback_tls = {{ cert = {cert:?}, key = {key:?} }}")).start();
     let url = format!("https://localhost:{}/wechat/main", edge.callback.port());
-    let sidecar = public(&edge, &url).env("SSL_CERT_FILE", ca.to_str().unwrap()).start();
+    let sidecar = trusting(&authority, &folder, public(&edge, &url)).start();
     let fired = sidecar.await_alert("tls_expiry", "firing", SOON);
     assert_eq!(
         (fired["severity"].as_str(), fired["account"].as_str()),
@@ -113,20 +119,80 @@ fn a_certificate_that_ends_soon() {
     assert!((4.0..=5.5).contains(&days), "{days} days");
 }
 
+/// The edge would not start with it; what stands before it does.
+#[test]
+fn a_certificate_that_has_ended() {
+    let (authority, folder) = (Authority::new(), Folder::new());
+    let balancer =
+        wechat_api::Builder::new().tls("localhost", &authority.issue_expired("localhost"));
+    let balancer = balancer.start().unwrap();
+    let edge = edge().start();
+    let sidecar = trusting(&authority, &folder, public(&edge, &balancer.url())).start();
+    let fired = sidecar.await_alert("tls_expiry", "firing", SOON);
+    assert_eq!(
+        (fired["severity"].as_str(), fired["account"].as_str()),
+        (Some("high"), Some("main"))
+    );
+    assert!(fired["description"].as_str().unwrap().contains("已过期"), "{fired}");
+}
+
 #[test]
 fn a_name_that_nobody_knows() {
     let fired = fires("http://nobody.invalid/wechat/main", "dns_failure");
     assert_eq!(fired["severity"], "high");
 }
 
+/// The sidecar's alert about a name, as soon as it is also about a resolver that does with questions what `answer` says.
+fn about_resolver(alert: &str, answer: fn(&mut [u8]) -> bool) -> Value {
+    let names = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let resolver = names.local_addr().unwrap().to_string();
+    // It ends with the process: a test is one.
+    std::thread::spawn(move || {
+        let mut message = [0; 512];
+        while let Ok((length, peer)) = names.recv_from(&mut message) {
+            if answer(&mut message[..length]) {
+                names.send_to(&message[..length], peer).unwrap();
+            }
+        }
+    });
+    let edge = edge().start();
+    let sidecar = public(&edge, "http://nobody.wxedge.test/wechat/main")
+        .line("probe", &format!("dns_resolvers = [{resolver:?}]"))
+        .start();
+    eventually_some(SOON, "the resolver is named", || {
+        let fired = sidecar.await_alert(alert, "firing", SOON);
+        fired["description"].as_str()?.contains(&resolver).then_some(fired)
+    })
+}
+
+/// Makes an answer of a question: an error, and nothing else.
+fn error(message: &mut [u8], code: u8) -> bool {
+    message[2] |= 0x80;
+    message[3] = code;
+    true
+}
+
+#[test]
+fn a_resolver_that_refuses() {
+    let fired = about_resolver("dns_failure", |message| error(message, 5));
+    assert_eq!(
+        (fired["severity"].as_str(), fired["account"].as_str()),
+        (Some("high"), Some("main"))
+    );
+}
+
+#[test]
+fn a_resolver_that_says_there_is_no_such_name() {
+    let fired = about_resolver("dns_failure", |message| error(message, 3));
+    assert_eq!(
+        (fired["severity"].as_str(), fired["account"].as_str()),
+        (Some("high"), Some("main"))
+    );
+}
+
 #[test]
 fn a_resolver_that_does_not_answer() {
-    let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let edge = edge().start();
-    let resolvers = format!("dns_resolvers = [\"{}\"]", silent.local_addr().unwrap());
-    let sidecar =
-        public(&edge, "http://nobody.wxedge.test/wechat/main").line("probe", &resolvers).start();
-    let fired = sidecar.await_alert("dns_timeout", "firing", SOON);
+    let fired = about_resolver("dns_timeout", |_| false);
     assert_eq!(
         (fired["severity"].as_str(), fired["account"].as_str()),
         (Some("medium"), Some("main"))
