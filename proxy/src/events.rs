@@ -90,9 +90,6 @@ impl Events {
         if self.readers.receiver_count() == 0 || !self.may_send(failed.account, "failure") {
             return;
         }
-        // A character has four bytes at most; the rest is not looked at.
-        let shown = failed.response.len().min(4 * limits::EVENT_RESPONSE_CHARS);
-        let response = String::from_utf8_lossy(&failed.response[..shown]);
         let data = json!({
             "outcome": failed.outcome,
             "reason": failed.reason,
@@ -100,17 +97,30 @@ impl Events {
             "peer": failed.peer,
             "duration_ms": failed.took.as_millis() as u64,
             "response_length": failed.response.len(),
-            "response": response.chars().take(limits::EVENT_RESPONSE_CHARS).collect::<String>(),
+            "response": shown(failed.response),
         });
         self.send("failure", Some(failed.account), data);
     }
 
-    /// Sends what happened to an entry of the spool, unless the same happened to too many this second.
-    pub fn spool(&self, account: &str, action: &'static str, id: u64, reason: &str) {
-        if self.readers.receiver_count() > 0 && self.may_send(account, action) {
-            let data = json!({"action": action, "id": id.to_string(), "reason": reason});
-            self.send("spool", Some(account), data);
+    /// Sends what happened to an entry of the spool, unless the same happened to too many this second. `response` is what
+    /// the app answered to a redelivery that it failed, if anything.
+    pub fn spool(
+        &self,
+        account: &str,
+        action: &'static str,
+        id: u64,
+        reason: &str,
+        response: Option<&[u8]>,
+    ) {
+        if self.readers.receiver_count() == 0 || !self.may_send(account, action) {
+            return;
         }
+        let mut data = json!({"action": action, "id": id.to_string(), "reason": reason});
+        if let Some(response) = response {
+            data["response_length"] = response.len().into();
+            data["response"] = shown(response).into();
+        }
+        self.send("spool", Some(account), data);
     }
 
     fn may_send(&self, account: &str, what: &'static str) -> bool {
@@ -124,4 +134,12 @@ impl Events {
         *sent += 1;
         *sent <= limits::EVENTS_A_SECOND
     }
+}
+
+/// How an answer begins.
+fn shown(response: &[u8]) -> String {
+    // A character has four bytes at most; the rest is not looked at.
+    let shown = response.len().min(4 * limits::EVENT_RESPONSE_CHARS);
+    let response = String::from_utf8_lossy(&response[..shown]);
+    response.chars().take(limits::EVENT_RESPONSE_CHARS).collect()
 }

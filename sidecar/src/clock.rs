@@ -3,11 +3,21 @@
 use crate::observation::Millis;
 use std::sync::Mutex;
 use std::sync::PoisonError;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// The wall clock as it was at some moment, and a monotonic one from there: it does not jump by itself.
 #[derive(Debug)]
 pub struct Clock(Mutex<Anchor>);
+
+/// The wall clock's time in Unix seconds; 0 before 1970.
+pub(crate) fn unix_now_s() -> i64 {
+    (Anchor::now().wall / 1_000).cast_signed()
+}
+
+/// A duration in milliseconds.
+pub(crate) fn millis(duration: Duration) -> Millis {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
 
 #[derive(Debug, Clone, Copy)]
 struct Anchor {
@@ -45,12 +55,11 @@ impl Clock {
 impl Anchor {
     fn now() -> Anchor {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Anchor { monotonic: Instant::now(), wall: u64::try_from(since.as_millis()).unwrap_or(0) }
+        Anchor { monotonic: Instant::now(), wall: millis(since) }
     }
 
     fn time(self) -> Millis {
-        let passed = u64::try_from(self.monotonic.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.wall.saturating_add(passed)
+        self.wall.saturating_add(millis(self.monotonic.elapsed()))
     }
 }
 

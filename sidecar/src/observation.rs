@@ -3,6 +3,7 @@
 
 use crate::edge::event::Event;
 use crate::edge::status::Status;
+use crate::limits;
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
@@ -183,4 +184,10 @@ impl Probe {
             Probe::Clock => "clock",
         }
     }
+}
+
+/// The beginning of a text from elsewhere, on one line; at most [`limits::EXCERPT_CHARS`].
+pub(crate) fn excerpt(text: &str) -> String {
+    let visible = |c: char| if c.is_control() { ' ' } else { c };
+    text.chars().map(visible).take(limits::EXCERPT_CHARS).collect()
 }

@@ -220,5 +220,6 @@ fn the_status_has_all_fields_of_the_contract() {
     let base = status["api_base"][0].as_object().unwrap();
     let fields: Vec<_> = base.keys().map(String::as_str).collect();
     assert_eq!(fields, ["base", "since", "up"]);
+    assert_eq!(base["up"], true);
     assert!(Duration::from_secs(base["since"].as_u64().unwrap()) > Duration::ZERO);
 }

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use wxedge_tests::PATIENCE;
 use wxedge_tests::app::{Answer, App, Deaf};
 use wxedge_tests::edge::{Builder, Edge};
 use wxedge_tests::message::Message;
 use wxedge_tests::sidecar::Sidecar;
+use wxedge_tests::{PATIENCE, eventually};
 
 use crate::{SOON, edge, sidecar};
 
@@ -82,6 +82,27 @@ fn an_app_that_answers_500() {
         (&example["response"], &example["response_length"]),
         (&"Error 500:".into(), &10.into())
     );
+}
+
+#[test]
+fn an_app_that_is_asked_no_more() {
+    let app = App::answering(Answer::new(500, "text/plain", "Error 500:"));
+    let edge = edge().app(&app).spool("retry_min_ms = 100").spool("retry_max_ms = 200").start();
+    let circuit = |edge: &Edge| edge.status()["accounts"][0]["upstream"]["circuit"] != "closed";
+    eventually(PATIENCE, "the circuit is open", || {
+        push(&edge, 1);
+        circuit(&edge)
+    });
+    let sidecar = sidecar(&edge).start();
+    sidecar.await_stream(&edge);
+    push(&edge, 3);
+    let fired = sidecar.await_alert("response_invalid", "firing", SOON);
+    let told = fired["description"].as_str().unwrap();
+    assert!(told.contains(&app.address().to_string()), "{told}");
+    // There is no callback that failed; redeliveries did.
+    eventually(PATIENCE, "what the app answered is shown", || {
+        sidecar.alerts().iter().any(|alert| alert["example"]["response"] == "Error 500:")
+    });
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use super::Admin;
 use crate::account::Account;
 use crate::api::budget::{Count, Key};
+use crate::api_base::Base;
 use crate::callback::unix_now_s;
 use crate::config::{Mode, SourceIp, Target};
 use crate::credential::{Credential, Credentials};
@@ -11,6 +12,7 @@ use crate::spool::Orphan;
 use crate::store::StoreError;
 use serde_json::{Value, json};
 use std::sync::{Arc, PoisonError};
+use url::Url;
 
 impl Admin {
     pub(super) fn status(&self) -> Value {
@@ -20,10 +22,7 @@ impl Admin {
         let loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         let store = &config.store.dir;
         let bases = self.edge.api_bases();
-        let bases = bases
-            .bases()
-            .iter()
-            .map(|base| json!({"base": base.origin(), "up": base.is_up(), "since": base.since()}));
+        let bases = bases.bases().iter().map(|base| base_of(base));
         json!({
             "version": env!("CARGO_PKG_VERSION"),
             "started": self.started,
@@ -48,6 +47,12 @@ impl Admin {
     }
 }
 
+/// One of WeChat's servers; of one that was not tried yet nothing is known.
+fn base_of(base: &Base) -> Value {
+    let since = base.since();
+    json!({"base": base.origin(), "up": since.map(|_| base.is_up()), "since": since})
+}
+
 fn orphan(Orphan { appid, seen }: &Orphan) -> Value {
     json!({"appid": &**appid, "pending": seen.pending, "dead": seen.dead, "oldest_s": seen.oldest_s})
 }
@@ -68,6 +73,10 @@ fn of_account(account: &Account, edge: &Edge) -> Value {
     if config.source_ip == SourceIp::Enforce && listed == 0 {
         source_ip["acts_as"] = "report".into();
     }
+    let app = match &config.upstream.target {
+        Target::Echo => None,
+        Target::Url(url) => Some(url),
+    };
     json!({
         "account": config.name,
         "appid": config.appid,
@@ -80,10 +89,9 @@ fn of_account(account: &Account, edge: &Edge) -> Value {
         "path": config.path,
         "last_callback": (last > 0).then_some(last),
         "upstream": {
-            "host": match &config.upstream.target {
-                Target::Echo => "builtin:echo",
-                Target::Url(url) => url.host_str().unwrap_or_default(),
-            },
+            "host": app.map_or("builtin:echo", |url| url.host_str().unwrap_or_default()),
+            "port": app.and_then(Url::port_or_known_default),
+            "deadline_ms": config.upstream.deadline.as_millis() as u64,
             "circuit": seen.circuit.label(),
             "in_flight": account.in_flight.waiting(),
             "last_failure": account.last_failure.load().as_deref().map(|(at, failure)| {

@@ -35,6 +35,7 @@ pub struct Base {
     kept: Kept,
     health: Mutex<(Health, Instant)>,
     up: AtomicBool,
+    /// Unix seconds; 0 before it was ever reached or believed to be down.
     since: AtomicI64,
     gauge: IntGauge,
 }
@@ -66,7 +67,7 @@ impl Base {
             kept: Kept::default(),
             health: Mutex::new((Health::default(), Instant::now())),
             up: AtomicBool::new(true),
-            since: AtomicI64::new(unix_now_s()),
+            since: AtomicI64::new(0),
             gauge,
         })
     }
@@ -81,14 +82,14 @@ impl Base {
         &self.host
     }
 
-    /// Whether it is believed to take connections.
+    /// Whether it is believed to take connections; also until it was tried.
     pub fn is_up(&self) -> bool {
         self.up.load(Ordering::Relaxed)
     }
 
-    /// Since when that is believed, in Unix seconds.
-    pub fn since(&self) -> i64 {
-        self.since.load(Ordering::Relaxed)
+    /// Since when that is known, in Unix seconds; none until it was tried.
+    pub fn since(&self) -> Option<i64> {
+        Some(self.since.load(Ordering::Relaxed)).filter(|since| *since > 0)
     }
 
     /// Whether nobody tried to reach it for a while. Who is told so tries.
@@ -106,9 +107,12 @@ impl Base {
     pub(super) fn note(&self, reached: bool) -> Option<bool> {
         let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
         health.1 = Instant::now();
-        let up = health.0.note(reached)?;
+        let changed = health.0.note(reached);
+        if changed.is_some() || (reached && self.since().is_none()) {
+            self.since.store(unix_now_s(), Ordering::Relaxed);
+        }
+        let up = changed?;
         self.up.store(up, Ordering::Relaxed);
-        self.since.store(unix_now_s(), Ordering::Relaxed);
         self.gauge.set(up.into());
         Some(up)
     }

@@ -8,7 +8,7 @@ use super::breaker::{Breaker, State as Circuit};
 use super::queue::{Queue, Terms};
 use super::turned_away::TurnedAway;
 use crate::callback::unix_now_s;
-use crate::store::spool::EntryKind;
+use crate::store::spool::{EntryKind, Failed};
 use arc_swap::ArcSwap;
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
@@ -174,7 +174,13 @@ impl AccountSpool {
     }
 
     pub(super) fn tell(&self, action: &'static str, id: u64, reason: &str) {
-        self.ground.events.spool(&self.name.load(), action, id, reason);
+        self.ground.events.spool(&self.name.load(), action, id, reason, None);
+    }
+
+    /// The same of a try that failed.
+    pub(super) fn tell_failed(&self, action: &'static str, id: u64, failed: &Failed) {
+        let response = failed.answer.as_ref().map(|answer| answer.body.as_slice());
+        self.ground.events.spool(&self.name.load(), action, id, &failed.reason, response);
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {

@@ -269,16 +269,15 @@ impl AccountSpool {
     async fn retry(&self, id: u64, due: u64, attempts: u32, failures: u32, failed: Failed) {
         let wait = due.saturating_sub(self.ground.now_ms());
         let due_ms = unix_now_s().saturating_mul(1_000).saturating_add_unsigned(wait);
-        let reason = failed.reason.clone();
-        match self.ground.store.spool_failed(id, attempts, failures, due_ms, failed).await {
-            Ok(()) => self.tell("retry", id, &reason),
+        let store = &self.ground.store;
+        match store.spool_failed(id, attempts, failures, due_ms, failed.clone()).await {
+            Ok(()) => self.tell_failed("retry", id, &failed),
             Err(error) => log::warn!("{}: a retry was not written down: {error}", self.name.load()),
         }
     }
 
     /// Makes an entry in hand a dead letter. Returns when its row says so; a store that cannot write it keeps it in hand.
     pub async fn bury(&self, leased: Leased, failed: Failed) {
-        let reason = failed.reason.clone();
         let (id, attempt) = (leased.id, leased.attempt);
         let store = &self.ground.store;
         while let Err(error) =
@@ -294,7 +293,7 @@ impl AccountSpool {
         if there.is_some() {
             self.left(leased.kind, None);
             self.count_dead(id);
-            self.tell("dead", id, &reason);
+            self.tell_failed("dead", id, &failed);
         }
         leased.told();
         self.changed.notify_one();

@@ -10,7 +10,7 @@ use super::window::Window;
 use super::{Cause, Example, Kind};
 use crate::edge::event::{Failure, Summary};
 use crate::edge::status::Upstream;
-use crate::observation::Millis;
+use crate::observation::{Millis, excerpt};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -24,6 +24,9 @@ const FRESH: Millis = 2_000;
 /// The outcomes of first deliveries.
 const DELIVERED: [&str; 5] =
     ["replied", "acknowledged", "held", "fallback_deadline", "fallback_error"];
+
+/// The outcome of callbacks that an open circuit keeps from the app.
+const UNASKED: &str = "fallback_circuit_open";
 
 /// How the app failed, in the edge's words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -62,6 +65,12 @@ pub(super) struct App {
     circuit_open: bool,
     /// How the app failed last, and when; while the circuit is open, why it is.
     latest: Option<(Reason, Millis)>,
+    /// What those that were not asked count as: how the app failed when the circuit was last open.
+    #[serde(default)]
+    opened_by: Option<Kind>,
+    /// What the app last answered to a redelivery that it failed; only while the circuit is open.
+    #[serde(default)]
+    redelivered: Option<Example>,
 }
 
 /// Failures of one kind.
@@ -113,6 +122,15 @@ impl Reason {
     }
 }
 
+impl Cause {
+    /// That an app is not asked because it fails; none when nobody knows how it fails.
+    pub(crate) fn circuit(upstream: &Upstream) -> Option<Cause> {
+        let reason = Reason::parse(&upstream.last_failure.as_ref()?.reason)?;
+        let host = upstream.address();
+        Some(Cause::App { reason, host, failures: 0, deliveries: 0, unasked: 0, open: true })
+    }
+}
+
 impl App {
     pub(super) fn summary(&mut self, at: Millis, summary: &Summary) {
         let delivered: u64 = DELIVERED.iter().map(|outcome| summary.outcome(outcome)).sum();
@@ -136,7 +154,7 @@ impl App {
         for (reason, _) in failed {
             self.judge(at, reason.kind());
         }
-        let unasked = summary.outcome("fallback_circuit_open");
+        let unasked = summary.outcome(UNASKED);
         if unasked > 0 {
             self.unasked.add(at, unasked);
             if let (true, Some(kind)) = (self.circuit_open, self.latest_kind()) {
@@ -148,6 +166,10 @@ impl App {
 
     /// Keeps the callback as an example of its kind.
     pub(super) fn failure(&mut self, at: Millis, failure: &Failure) {
+        if failure.outcome == UNASKED {
+            self.not_asked(at, failure);
+            return;
+        }
         let reason = match Reason::parse(&failure.reason) {
             Some(reason) => reason,
             // Taken, but what it answered is no reply: the reason says what about it.
@@ -162,6 +184,25 @@ impl App {
         }
     }
 
+    /// Keeps a callback that waits because the circuit is open, as long as there is none that failed.
+    fn not_asked(&mut self, at: Millis, failure: &Failure) {
+        if let (true, Some(kind)) = (self.circuit_open, self.latest_kind()) {
+            self.occurred(at, kind);
+            if let Some(fault) = self.faults.get_mut(&kind) {
+                fault.example.get_or_insert_with(|| Example::of(failure));
+            }
+        }
+    }
+
+    /// Keeps what the app answered to a redelivery. Redeliveries do not count, but with an open circuit there is no more.
+    pub(super) fn redelivered(&mut self, response: &str, response_length: u64) {
+        if !response.is_empty() {
+            let (response, response_length) = (Some(excerpt(response)), Some(response_length));
+            self.redelivered =
+                Some(Example { ip: None, msg_type: None, response, response_length });
+        }
+    }
+
     pub(super) fn circuit(&mut self, at: Millis, state: &str) {
         let open = matches!(state, "open" | "probing");
         let fresh = self.latest.is_some_and(|(_, seen)| at.saturating_sub(seen) <= FRESH);
@@ -170,11 +211,14 @@ impl App {
             self.latest = None;
         }
         self.circuit_open = open;
+        if !open {
+            self.redelivered = None;
+        }
         self.judge_circuit(at);
     }
 
     pub(super) fn status(&mut self, at: Millis, upstream: &Upstream) {
-        upstream.host.clone_into(&mut self.host);
+        self.host = upstream.address();
         self.circuit(at, &upstream.circuit);
         // The edge goes on trying while the circuit is open, so this is what is wrong now.
         if let (true, Some(last)) = (self.circuit_open, &upstream.last_failure)
@@ -230,13 +274,22 @@ impl App {
                 failures,
                 deliveries: self.deliveries.sum(now),
                 unasked,
+                open: self.circuit_open,
             },
             first: fault.first,
             last: fault.last,
             count: failures + unasked,
             window_s: WINDOW_S,
-            example: fault.example.clone(),
+            example: self.example(kind, fault),
         }
+    }
+
+    /// A callback that failed so. Of answers, rather one that shows what the app says.
+    fn example(&self, kind: Kind, fault: &Fault) -> Option<Example> {
+        let own = fault.example.as_ref();
+        let says = own.is_some_and(|example| example.response.is_some());
+        let redelivered = self.redelivered.as_ref();
+        redelivered.filter(|_| kind == Kind::ResponseInvalid && !says).or(own).cloned()
     }
 
     fn occurred(&mut self, at: Millis, kind: Kind) {
@@ -252,8 +305,9 @@ impl App {
     }
 
     fn judge_circuit(&mut self, at: Millis) {
-        let Some(kind) = self.latest_kind() else { return };
-        if self.circuit_open && self.failed(at, kind) + self.unasked_as(at, kind) >= FAILURES {
+        let Some(kind) = self.latest_kind().filter(|_| self.circuit_open) else { return };
+        self.opened_by = Some(kind);
+        if self.failed(at, kind) + self.unasked_as(at, kind) >= FAILURES {
             self.fire(at, kind);
         }
     }
@@ -282,7 +336,6 @@ impl App {
 
     /// Callbacks of the window that were not tried because of such failures.
     fn unasked_as(&self, now: Millis, kind: Kind) -> u64 {
-        let is_why = self.circuit_open && self.latest_kind() == Some(kind);
-        if is_why { self.unasked.sum(now) } else { 0 }
+        if self.opened_by == Some(kind) { self.unasked.sum(now) } else { 0 }
     }
 }

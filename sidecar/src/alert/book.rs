@@ -175,14 +175,15 @@ fn refresh(alert: &mut Alert, sign: Sign, unix: impl Fn(Millis) -> i64) {
         Level::Firing => State::Firing,
     };
     alert.severity = sign.severity;
+    alert.example = sign.example.or(alert.example.take());
     if sign.count == 0 {
-        // Nothing new since long: what there was last says more.
+        // Nothing new since long: what was counted last says more.
+        alert.cause.keep_up(&sign.cause);
         return;
     }
     alert.cause = sign.cause;
     alert.count = sign.count;
     alert.window_s = sign.window_s;
-    alert.example = sign.example.or(alert.example.take());
 }
 
 fn name(alert: &mut Alert, names: &BTreeMap<String, Names>) {

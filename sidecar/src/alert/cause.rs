@@ -12,14 +12,17 @@ pub enum Cause {
     App {
         /// How, mostly.
         reason: Reason,
-        /// The app's host; empty while it is not known.
+        /// The app's host, and its port where that is known; empty while it is not.
         host: String,
         /// First deliveries in 300 s that failed so.
         failures: u64,
         /// First deliveries in 300 s.
         deliveries: u64,
-        /// Callbacks in 300 s that were acknowledged without asking the app, because its circuit is open; none otherwise.
+        /// Callbacks in 300 s that were acknowledged without asking the app, because its circuit was open.
         unasked: u64,
+        /// Whether it is open now.
+        #[serde(default)]
+        open: bool,
     },
     /// The public URL is not as WeChat needs it.
     Url {
@@ -43,6 +46,9 @@ pub enum Cause {
     Name {
         /// The name.
         host: String,
+        /// Others of which the same alert is; some of them, when they are many.
+        #[serde(default)]
+        others: Vec<String>,
         /// How: no answer, no such name, no address of use.
         fault: FaultKind,
         /// The prober's words.
@@ -60,6 +66,9 @@ pub enum Cause {
     NameAtWeChat {
         /// What WeChat looked at.
         target: String,
+        /// Others of which the same alert is; some of them, when they are many.
+        #[serde(default)]
+        others: Vec<String>,
         /// The prober's words.
         detail: String,
     },
@@ -149,4 +158,13 @@ pub enum Cause {
         /// In so many seconds.
         window_s: u64,
     },
+}
+
+impl Cause {
+    /// Takes over what is so now from a look that counts nothing new.
+    pub(super) fn keep_up(&mut self, now: &Cause) {
+        if let (Cause::App { open, .. }, Cause::App { open: now, .. }) = (self, now) {
+            *open = *now;
+        }
+    }
 }

@@ -8,7 +8,7 @@ use super::looks::{Look, Looks, Trouble, WINDOW_S};
 use super::{Cause, Kind};
 use crate::limits;
 use crate::observation::{FaultKind, Finding, Millis, Probe};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A resolver and its looks at one host.
 type Asked<'a> = (&'a str, &'a Look);
@@ -51,7 +51,7 @@ pub(super) fn signs(looks: &Looks, now: Millis) -> Vec<Sign> {
             (Probe::CallbackCheck, _) => {
                 signs.extend(look.trouble(Kind::DnsFailure).map(|trouble| {
                     let (target, detail) = (target.clone(), trouble.detail.clone());
-                    let cause = Cause::NameAtWeChat { target, detail };
+                    let cause = Cause::NameAtWeChat { target, others: Vec::new(), detail };
                     sign(account.as_deref(), Kind::DnsFailure, Severity::High, cause, trouble, now)
                 }));
             }
@@ -63,7 +63,28 @@ pub(super) fn signs(looks: &Looks, now: Millis) -> Vec<Sign> {
             signs.extend(of_host(account, host, kind, &asked, now));
         }
     }
+    name_others(&mut signs);
     signs
+}
+
+/// One of several signs of the same alert has the word: let it name the hosts of all that are as sure.
+fn name_others(signs: &mut [Sign]) {
+    let alert = |sign: &Sign| (sign.kind, sign.account.clone(), sign.level);
+    let mut hosts: BTreeMap<_, BTreeSet<String>> = BTreeMap::new();
+    for sign in &*signs {
+        if let Cause::Name { host, .. } | Cause::NameAtWeChat { target: host, .. } = &sign.cause {
+            hosts.entry(alert(sign)).or_default().insert(host.clone());
+        }
+    }
+    for sign in signs {
+        let all = hosts.get(&alert(sign));
+        if let Cause::Name { host, others, .. } | Cause::NameAtWeChat { target: host, others, .. } =
+            &mut sign.cause
+        {
+            let more = all.into_iter().flatten().filter(|other| *other != host);
+            *others = more.take(limits::ALERT_NAMES).cloned().collect();
+        }
+    }
 }
 
 fn of_host(
@@ -90,6 +111,7 @@ fn of_host(
     };
     let cause = Cause::Name {
         host: host.to_owned(),
+        others: Vec::new(),
         fault: first.fault,
         detail: first.detail.clone(),
         failing: failing

@@ -154,10 +154,12 @@ impl Engine {
                 }
             }
             Event::Lost { .. } => self.state.edge.missed_something(at),
-            Event::Hello { .. }
-            | Event::Spool { .. }
-            | Event::ApiBase { .. }
-            | Event::Reload { .. } => {}
+            Event::Spool { account, response, response_length, .. } => {
+                if let Some(account) = self.account(account) {
+                    account.app.redelivered(response, *response_length);
+                }
+            }
+            Event::Hello { .. } | Event::ApiBase { .. } | Event::Reload { .. } => {}
         }
     }
 

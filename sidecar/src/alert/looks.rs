@@ -6,7 +6,7 @@ use super::overdue::Overdue;
 use super::window::Window;
 use super::{Example, Kind, pairs};
 use crate::limits;
-use crate::observation::{FaultKind, Finding, Millis, Probe};
+use crate::observation::{FaultKind, Finding, Millis, Probe, excerpt};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -173,7 +173,7 @@ impl Trouble {
         self.example = Some(Example {
             ip: facts.addresses.first().copied(),
             msg_type: None,
-            response: facts.response.as_deref().map(super::excerpt),
+            response: facts.response.as_deref().map(excerpt),
             response_length: facts.response_length,
         });
     }

@@ -31,7 +31,7 @@ pub use kind::{Kind, Severity};
 
 use crate::config::Language;
 use crate::edge::event::Failure;
-use crate::limits;
+use crate::observation::excerpt;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::net::IpAddr;
@@ -69,7 +69,7 @@ pub struct Alert {
     pub last: i64,
     /// When it was over, in Unix seconds.
     pub resolved: Option<i64>,
-    /// What is so, and what to do: in the words of [`Alert::description`] and [`Alert::action`].
+    /// What is so, and what to do: in the words of [`Cause::description`] and [`Cause::action`].
     pub cause: Cause,
     /// Occurrences in the window.
     pub count: u64,
@@ -120,21 +120,15 @@ impl Example {
     }
 }
 
-/// The beginning of a text from elsewhere, on one line.
-fn excerpt(text: &str) -> String {
-    let visible = |c: char| if c.is_control() { ' ' } else { c };
-    text.chars().map(visible).take(limits::EXCERPT_CHARS).collect()
-}
-
 impl Alert {
     /// What is so, in one or two sentences.
     pub fn description(&self, language: Language) -> String {
-        words::description(self, language)
+        self.cause.description(language)
     }
 
     /// The first thing to do.
     pub fn action(&self, language: Language) -> String {
-        words::action(self, language)
+        self.cause.action(language)
     }
 
     /// As `GET /alerts` shows it.

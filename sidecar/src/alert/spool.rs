@@ -3,7 +3,7 @@
 
 use super::book::{Level, Sign};
 use super::{Cause, Kind};
-use crate::edge::status::{self, Store};
+use crate::edge::status::{self, Orphan, Store};
 use crate::limits;
 use crate::observation::Millis;
 use serde::{Deserialize, Serialize};
@@ -35,38 +35,61 @@ struct Held<T> {
 impl Spool {
     pub(super) fn status(&mut self, at: Millis, status: &status::Status) {
         let accounts = status.accounts.iter().map(|one| (&one.account, &one.spool));
-        let behind = accounts.filter(|(_, spool)| spool.oldest_s > OLDEST_S || spool.dead > 0);
+        let behind = accounts.filter(|(_, spool)| Cause::backlog(spool).is_some());
         self.accounts = held(&self.accounts, at, behind);
-        let orphans = status.spool_orphans.iter().map(|one| (&one.appid, &one.spool));
-        let left = orphans.filter(|(_, spool)| spool.pending + spool.dead > 0);
+        let left = status.spool_orphans.iter().filter(|one| Cause::orphans(one).is_some());
+        let left = left.map(|one| (&one.appid, &one.spool));
         self.orphans = held(&self.orphans, at, left.take(limits::ALERT_ACCOUNTS));
-        let store = &status.store;
         let percent = if self.store.is_some() { NOT_FULL_PERCENT } else { FULL_PERCENT };
-        let full = store.bytes_max > 0
-            && u128::from(store.bytes) * 100 >= u128::from(store.bytes_max) * u128::from(percent);
         let first = self.store.as_ref().map_or(at, |held| held.first);
-        let held = Held { first, last: at, of: store.clone() };
-        self.store = (full || !store.writable).then_some(held);
+        let held = Held { first, last: at, of: status.store.clone() };
+        self.store = bad(&status.store, percent).then_some(held);
     }
 
     pub(super) fn signs(&self) -> Vec<Sign> {
         let backlog = |(account, held): (&String, &Held<status::Spool>)| {
-            let status::Spool { pending, dead, oldest_s } = held.of;
-            let cause = Cause::Backlog { pending, oldest_s, dead };
-            sign(Some(account.clone()), held, cause, pending + dead)
+            let cause = Cause::backlog(&held.of)?;
+            Some(sign(Some(account.clone()), held, cause, held.of.pending + held.of.dead))
         };
         let orphan = |(appid, held): (&String, &Held<status::Spool>)| {
-            let status::Spool { pending, dead, .. } = held.of;
-            let cause = Cause::Orphans { appid: appid.clone(), pending, dead };
-            sign(Some(appid.clone()), held, cause, pending + dead)
+            let cause = Cause::orphans(&Orphan { appid: appid.clone(), spool: held.of.clone() })?;
+            Some(sign(Some(appid.clone()), held, cause, held.of.pending + held.of.dead))
         };
-        let store = self.store.as_ref().map(|held| {
-            let Store { writable, bytes, bytes_max, .. } = held.of;
-            sign(None, held, Cause::Store { writable, bytes, bytes_max }, 1)
-        });
-        let accounts = self.accounts.iter().map(backlog);
-        accounts.chain(self.orphans.iter().map(orphan)).chain(store).collect()
+        let store = self.store.as_ref().map(|held| sign(None, held, cause_of(&held.of), 1));
+        let accounts = self.accounts.iter().filter_map(backlog);
+        accounts.chain(self.orphans.iter().filter_map(orphan)).chain(store).collect()
     }
+}
+
+impl Cause {
+    /// That an account's messages wait for too long, or are given up; none when neither is so.
+    pub(crate) fn backlog(spool: &status::Spool) -> Option<Cause> {
+        let status::Spool { pending, dead, oldest_s } = *spool;
+        (oldest_s > OLDEST_S || dead > 0).then_some(Cause::Backlog { pending, oldest_s, dead })
+    }
+
+    /// That messages have no account any more; none when there are none.
+    pub(crate) fn orphans(Orphan { appid, spool }: &Orphan) -> Option<Cause> {
+        let status::Spool { pending, dead, .. } = *spool;
+        (pending + dead > 0).then(|| Cause::Orphans { appid: appid.clone(), pending, dead })
+    }
+
+    /// That the store is nearly full or cannot be written; none when it is well.
+    pub(crate) fn store(store: &Store) -> Option<Cause> {
+        bad(store, FULL_PERCENT).then(|| cause_of(store))
+    }
+}
+
+/// Whether the store cannot be written, or is that full.
+fn bad(store: &Store, percent: u64) -> bool {
+    let full = store.bytes_max > 0
+        && u128::from(store.bytes) * 100 >= u128::from(store.bytes_max) * u128::from(percent);
+    full || !store.writable
+}
+
+fn cause_of(store: &Store) -> Cause {
+    let Store { writable, bytes, bytes_max, .. } = *store;
+    Cause::Store { writable, bytes, bytes_max }
 }
 
 /// What is held now, each since it was first seen.

@@ -7,7 +7,7 @@ use super::window::Window;
 use super::{Cause, Kind};
 use crate::edge::status::Credential;
 use crate::limits;
-use crate::observation::Millis;
+use crate::observation::{Millis, excerpt};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -98,7 +98,7 @@ impl Tokens {
         });
         failing.last = at;
         failing.errcode = news.errcode;
-        failing.action = news.action.map(super::excerpt);
+        failing.action = news.action.map(excerpt);
         failing.firing |= is_definite(news) || at.saturating_sub(failing.first) >= LASTS;
     }
 

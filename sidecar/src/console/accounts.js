@@ -33,7 +33,7 @@ function card(account, data) {
       fact(t('last_callback'), account.last_callback
         ? h('span', { title: clock(account.last_callback) }, t('ago', since(account.last_callback))) : t('never')),
       fact(t('app'), state(CIRCUIT[upstream.circuit] ?? 'none', named('circuit', upstream.circuit)),
-        h('span.mono', null, upstream.host ?? ''), upstream.in_flight > 0 && h('span.aside', null, t('in_flight', count(upstream.in_flight)))),
+        h('span.mono', null, [upstream.host, upstream.port].filter(Boolean).join(':')), upstream.in_flight > 0 && h('span.aside', null, t('in_flight', count(upstream.in_flight)))),
       fact(t('spool_short'),
         state(spool.oldest_s > OLD_S ? 'bad' : spool.pending ? 'warn' : 'none', t('pending_n', count(spool.pending))),
         state(spool.dead ? 'bad' : 'none', t('dead_n', count(spool.dead))),

@@ -10,12 +10,12 @@ const RIGHT = 8;
 const BARS = { top: 10, height: 150 };
 const TIMES = { top: 196, height: 96 };
 const HEIGHT = 318;
-// WeChat gives up after 5 s; the edge stops waiting for the app at 4.3 s unless it is told otherwise.
+// WeChat gives up after 5 s.
 const LIMIT_MS = 5000;
-const DEADLINE_MS = 4300;
 
-// Draws `row` for a place `width` pixels wide. `active` is the minute that is looked at, or null.
-export function draw(row, width, active) {
+// Draws `row` for a place `width` pixels wide. `active` is the minute that is looked at, or null; so is `deadline`, when the
+// edge stops waiting for the app, in milliseconds, where there is not one for all.
+export function draw(row, width, active, deadline) {
   const scale = { slot: (width - LEFT - RIGHT) / row.length, right: width - RIGHT };
   const x = (i) => LEFT + i * scale.slot;
   const parts = [];
@@ -23,7 +23,7 @@ export function draw(row, width, active) {
     const height = TIMES.top + TIMES.height - BARS.top;
     parts.push(svg('rect.active', { x: x(active), y: BARS.top, width: scale.slot, height }));
   }
-  parts.push(...bars(row, scale, x), ...times(row, scale, x), ...hours(row, x));
+  parts.push(...bars(row, scale, x), ...times(row, scale, x, deadline), ...hours(row, x));
   return svg('svg', { width, height: HEIGHT, viewBox: `0 0 ${width} ${HEIGHT}`, 'aria-hidden': 'true' }, ...parts);
 }
 
@@ -61,23 +61,25 @@ function bars(row, scale, x) {
   return parts;
 }
 
-function times(row, scale, x) {
+function times(row, scale, x, deadline) {
   const { top, height } = TIMES;
   const highest = Math.max(6000, ...row.map((minute) => minute.slowest * 1.1));
   const y = (ms) => top + height - (height * ms) / highest;
   const parts = [
     svg('text.title', { x: LEFT, y: top - 10 }, t('slowest')),
     line(y(0), scale.right, 'axis'), label(y(0), '0 s'),
-    line(y(DEADLINE_MS), scale.right, 'deadline'),
     line(y(LIMIT_MS), scale.right, 'limit'),
     label(y(LIMIT_MS), '5 s'),
     svg('text.on-line', { x: scale.right, y: y(LIMIT_MS) - 4, 'text-anchor': 'end' }, t('limit')),
-    svg('text.on-line', { x: scale.right, y: y(DEADLINE_MS) + 12, 'text-anchor': 'end' }, t('deadline')),
   ];
+  if (deadline !== null) {
+    parts.push(line(y(deadline), scale.right, 'deadline'),
+      svg('text.on-line', { x: scale.right, y: y(deadline) + 12, 'text-anchor': 'end' }, t('deadline', deadline / 1000)));
+  }
   const gap = scale.slot > 6 ? 2 : 1;
   row.forEach((minute, i) => {
     if (!minute.total && !minute.slowest) return;
-    const tone = minute.slowest >= LIMIT_MS ? 'seen' : minute.slowest >= DEADLINE_MS ? 'saved' : 'time';
+    const tone = minute.slowest >= LIMIT_MS ? 'seen' : minute.slowest >= (deadline ?? LIMIT_MS) ? 'saved' : 'time';
     const tall = Math.max(2, y(0) - y(minute.slowest));
     parts.push(svg(`rect.${tone}`, { x: x(i) + gap / 2, y: y(0) - tall, width: scale.slot - gap, height: tall }));
   });

@@ -20,7 +20,7 @@ export function host(data) {
     disk && part(t('disk'), 1 - disk.free / disk.total, t('disk_free', bytes(disk.free), bytes(disk.total))),
     store?.bytes_max > 0 && part(t('store'), store.bytes / store.bytes_max, `${bytes(store.bytes)} / ${bytes(store.bytes_max)}`),
     ...(data.api_base ?? []).map((base) => fact(base.base.replace(/^https:\/\//, ''),
-      state(base.up ? 'ok' : 'bad', t(base.up ? 'base_up' : 'base_down')),
+      base.up === null ? state('none', t('base_untried')) : state(base.up ? 'ok' : 'bad', t(base.up ? 'base_up' : 'base_down')),
       base.since && h('span.aside', null, clock(base.since)))),
   ].filter(Boolean);
   show('host', head(t('host')), facts.length ? h('dl.facts', null, ...facts) : h('p.quiet', null, t('no_host')));

@@ -49,6 +49,8 @@ export function verdict(data) {
   const { edge = {} } = data;
   const all = sum(minutes(data.history, ''));
   const alerts = firing(data);
+  const pending = (data.alerts ?? []).filter((alert) => alert.state === 'pending').length;
+  const failing = (data.probes ?? []).filter((probe) => !probe.ok).length;
   const notes = [];
   if (!edge.up && !unknown(edge)) notes.push(t('edge_down', clock(edge.since), since(edge.since)));
   if (edge.up && edge.store && edge.store.writable === false) notes.push(t('store_unwritable'));
@@ -61,6 +63,9 @@ export function verdict(data) {
   else if (!edge.up) [tone, text] = ['bad', t('down')];
   else if (!edge.ready) [tone, text] = ['bad', t('starting')];
   else if (notes.length) [tone, text] = ['warn', notes.shift()];
+  else if (pending) [tone, text] = ['warn', t('checking_n', pending)];
+  // No alert comes of these, and yet not all is well.
+  else if (failing) [tone, text] = ['none', t('failing_n', failing)];
   show('verdict', h(`div.verdict.${tone}`, null,
     h('h1', null, text),
     h('p', null, all.total ? t('well_traffic', count(all.total), all.answered === null ? '–' : share(all.answered)) : t('well_quiet')),

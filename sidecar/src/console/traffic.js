@@ -47,7 +47,7 @@ function picture(row) {
   place.setAttribute('aria-label', `${t('per_minute')}. ${t('chart_help')}`);
   const width = Math.max(260, place.clientWidth);
   const quiet = row.every((minute) => !minute.total);
-  place.replaceChildren(h('h3', null, t('per_minute')), draw(row, width, active));
+  place.replaceChildren(h('h3', null, t('per_minute')), draw(row, width, active, deadline()));
   if (quiet) place.append(h('p.quiet', null, t('no_traffic')));
   if (active !== null && row[active]) place.append(tooltip(row, width));
 }
@@ -67,6 +67,13 @@ function tooltip(row, width) {
   if (x < width / 2) box.style.left = `${x + 10}px`;
   else box.style.right = `${width - x + 10}px`;
   return box;
+}
+
+// The deadline of the accounts that are shown, in milliseconds; null where they have several.
+function deadline() {
+  const shown = (data.accounts ?? []).filter((one) => !account || one.account === account);
+  const all = new Set(shown.map((one) => one.upstream?.deadline_ms ?? null));
+  return all.size === 1 ? [...all][0] : null;
 }
 
 function listenTo(place) {

@@ -26,6 +26,8 @@ const WORDS = {
 
   all_well: ['一切正常', 'All is well'],
   firing_n: ['{0} 个告警正在发生', 'Firing alerts: {0}'],
+  checking_n: ['正在核实 {0} 项', 'Being looked at: {0}'],
+  failing_n: ['没有告警，{0} 项探测异常', 'No alerts; probes that fail: {0}'],
   starting: ['网关未就绪', 'The edge is not ready'],
   well_traffic: ['过去一小时 {0} 个回调，{1} 由应用按时应答。',
     '{0} callbacks in the last hour, {1} of them answered by the app in time.'],
@@ -83,7 +85,7 @@ const WORDS = {
   rejected: ['已拒绝', 'Rejected'],
   seen: ['微信可见的失败', 'Failures WeChat sees'],
   limit: ['5 s 微信放弃', '5 s: WeChat gives up'],
-  deadline: ['4.3 s 截止', '4.3 s: deadline'],
+  deadline: ['{0} s 截止', '{0} s: deadline'],
   running: ['本分钟，未结束', 'running minute'],
   chart_help: ['按左右方向键逐分钟查看', 'Arrow keys step through the minutes'],
   total: ['合计', 'Total'],
@@ -205,6 +207,7 @@ const WORDS = {
   disk: ['磁盘（数据目录）', 'Disk (data folder)'],
   disk_free: ['剩余 {0} / {1}', '{0} of {1} free'],
   store: ['网关暂存', 'Edge’s store'],
+  base_untried: ['尚未探测', 'not tried yet'],
   base_up: ['可达', 'up'],
   base_down: ['不可达', 'down'],
 

@@ -4,7 +4,8 @@ use super::finding;
 use super::refused::Callbacks;
 use super::report::{Report, Trouble};
 use super::words::{Label, Level, Topic};
-use crate::edge::status::{Account, Credential, Status};
+use crate::alert::Cause;
+use crate::edge::status::{Account, Credential, Status, Upstream};
 use crate::probe::Prober;
 use std::io::{self, Write};
 
@@ -57,10 +58,10 @@ async fn inside<W: Write>(
         if let Some(found) = prober.app(&account.account, host).await {
             finding::check(report, &found)?;
         }
-        let circuit = account.upstream.circuit.as_str();
-        let broken = (circuit != "closed").then(|| Topic::CircuitOpen.trouble());
-        report.check(Label::Circuit, host, circuit, broken)?;
+        circuit(&account.upstream, report)?;
     }
+    let behind = Cause::backlog(&account.spool).map(|cause| Topic::Alert(cause).trouble());
+    report.check(Label::Spool, "", &report.words().spool(&account.spool), behind)?;
     for credential in &account.credentials {
         self::credential(credential, report)?;
     }
@@ -72,18 +73,21 @@ async fn inside<W: Write>(
     Ok(())
 }
 
+/// Whether the app is asked, and how it failed when it is not.
+fn circuit<W: Write>(upstream: &Upstream, report: &mut Report<'_, W>) -> io::Result<()> {
+    let broken = (upstream.circuit != "closed")
+        .then(|| Cause::circuit(upstream).map_or(Topic::CircuitOpen, Topic::Alert).trouble());
+    report.check(Label::Circuit, &upstream.address(), &upstream.circuit, broken)
+}
+
 fn credential<W: Write>(credential: &Credential, report: &mut Report<'_, W>) -> io::Result<()> {
-    let failing = credential.state == "failing";
-    let trouble = failing.then(|| Topic::Credential(credential.errcode.unwrap_or(0)).trouble());
-    let mut detail = credential.state.clone();
-    if let Some(errcode) = credential.errcode {
-        detail.push_str(&format!(", errcode {errcode}"));
-    }
-    // The edge's own words have the address in them that WeChat refuses.
-    if let Some(action) = credential.action.as_deref().filter(|_| failing) {
-        detail.push_str(&format!(": {action}"));
-    }
-    report.check(Label::Credential, &credential.credential, &detail, trouble)
+    let Credential { credential: name, state, errcode, action, .. } = credential;
+    let trouble = (state == "failing").then(|| {
+        let (credential, action) = (name.clone(), action.clone());
+        Topic::Alert(Cause::Token { credential, errcode: *errcode, action }).trouble()
+    });
+    let errcode = errcode.map(|errcode| format!(", errcode {errcode}")).unwrap_or_default();
+    report.check(Label::Credential, name, &format!("{state}{errcode}"), trouble)
 }
 
 /// What somebody sent and the edge refused. As long as others are taken, it may be anybody's.

@@ -1,11 +1,12 @@
 //! The edge itself, and WeChat's servers as seen from here.
 
 use super::finding;
-use super::report::{Report, Trouble};
+use super::report::Report;
 use super::words::{Label, Topic};
+use crate::alert::Cause;
 use crate::config::Config;
 use crate::edge::client::AskError;
-use crate::edge::status::{ApiBase, Status};
+use crate::edge::status::{ApiBase, Salvaged, Status};
 use crate::probe::Prober;
 use std::io::{self, Write};
 
@@ -38,8 +39,7 @@ pub(super) async fn examine<W: Write>(
     report.check(Label::Version, "", &status.version, differs)?;
     let not_ready = (!status.ready).then(|| Topic::NotReady.trouble());
     report.check(Label::Ready, "", "", not_ready)?;
-    let read_only = (!status.store.writable).then(|| Topic::StoreReadOnly.trouble());
-    report.check(Label::Store, "", "", read_only)?;
+    store(&status, report)?;
     if let Some(error) = &status.config.error {
         let trouble = Some(Topic::ConfigRefused.trouble());
         report.check(Label::Configuration, "", error, trouble)?;
@@ -48,6 +48,29 @@ pub(super) async fn examine<W: Write>(
         report.check(Label::Accounts, "", "", Some(Topic::NoAccounts.trouble()))?;
     }
     Ok(Some(status))
+}
+
+/// What keeps the messages, and those that nobody can deliver.
+fn store<W: Write>(status: &Status, report: &mut Report<'_, W>) -> io::Result<()> {
+    let store = &status.store;
+    if let Some(error) = &store.error {
+        report.check(Label::Store, "", error, Some(Topic::StoreDamaged.trouble()))?;
+    } else {
+        let bad = Cause::store(store).map(|cause| Topic::Alert(cause).trouble());
+        report.check(Label::Store, "", "", bad)?;
+    }
+    if let Some(Salvaged { saved, lost, folder }) = &store.salvaged {
+        let detail = report.words().salvaged(*saved, *lost, folder);
+        report.check(Label::Store, "", &detail, Some(Topic::StoreSalvaged.trouble()))?;
+    }
+    for orphan in &status.spool_orphans {
+        if let Some(cause) = Cause::orphans(orphan) {
+            let detail = report.words().spool(&orphan.spool);
+            let trouble = Some(Topic::Alert(cause).trouble());
+            report.check(Label::Orphans, &orphan.appid, &detail, trouble)?;
+        }
+    }
+    Ok(())
 }
 
 /// Whether its API listener is where apps are told that it is.
@@ -85,8 +108,13 @@ pub(super) async fn api_bases<W: Write>(
         report.heading(Label::ApiBase)?;
     }
     for ApiBase { base, up, .. } in &status.api_base {
-        let down: Option<Trouble> = (!up).then(|| Topic::ApiBaseDown.trouble());
-        report.check(Label::FromTheEdge, base, "", down)?;
+        match up {
+            None => report.open(Label::FromTheEdge, base, report.words().not_tried_yet())?,
+            Some(up) => {
+                let down = (!up).then(|| Topic::ApiBaseDown.trouble());
+                report.check(Label::FromTheEdge, base, "", down)?;
+            }
+        }
         let Ok(url) = base.parse() else { continue };
         for found in prober.api_base(&url).await {
             finding::check(report, &found)?;

@@ -2,10 +2,10 @@
 
 use super::report::Report;
 use super::words::{Label, Topic};
+use crate::clock::unix_now_s;
 use crate::observation::{Finding, Probe};
 use std::io::{self, Write};
 use std::net::IpAddr;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 const ADDRESSES: usize = 4;
 
@@ -55,9 +55,4 @@ fn facts<W: Write>(report: &Report<'_, W>, finding: &Finding) -> String {
         parts.push(format!("{:.0} ms", finding.took_ms));
     }
     parts.join(", ")
-}
-
-fn unix_now_s() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }

@@ -7,16 +7,16 @@ use std::io::{self, Write};
 /// What stands before a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Marks {
-    /// `[ok]`, `[!]`, `[x]`: for files and pipes.
+    /// `[ok]`, `[!]`, `[x]`, `[-]` for what is not known yet: for files and pipes.
     Ascii,
-    /// ✓, !, ✗: for terminals.
+    /// ✓, !, ✗, –: for terminals.
     Signs,
     /// The same in green, yellow and red.
     Colours,
 }
 
 /// What is wrong, and how much.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(super) struct Trouble {
     pub(super) topic: Topic,
     pub(super) level: Level,
@@ -61,15 +61,8 @@ impl<'a, W: Write> Report<'a, W> {
         detail: &str,
         trouble: Option<Trouble>,
     ) -> io::Result<()> {
-        let mark = mark(self.marks, trouble.map(|trouble| trouble.level));
-        let label = self.words.label(label);
-        let parts = [label, target].into_iter().filter(|part| !part.is_empty());
-        let what = parts.collect::<Vec<_>>().join(" ");
-        // So that whoever waits sees what is being waited for.
-        match detail {
-            "" => writeln!(self.out, "{mark} {what}")?,
-            detail => writeln!(self.out, "{mark} {what}: {detail}")?,
-        }
+        let level = trouble.as_ref().map(|trouble| trouble.level);
+        self.line(mark(self.marks, level), label, target, detail)?;
         if let Some(Trouble { topic, level }) = trouble {
             match level {
                 Level::Hint => self.hints += 1,
@@ -77,15 +70,32 @@ impl<'a, W: Write> Report<'a, W> {
             }
             self.explain(topic)?;
         }
+        // So that whoever waits sees what is being waited for.
         self.out.flush()
+    }
+
+    /// Something of which nothing is known yet.
+    pub(super) fn open(&mut self, label: Label, target: &str, detail: &str) -> io::Result<()> {
+        let mark = if self.marks == Marks::Ascii { "[-] " } else { "–" };
+        self.line(mark, label, target, detail)
+    }
+
+    fn line(&mut self, mark: &str, label: Label, target: &str, detail: &str) -> io::Result<()> {
+        let label = self.words.label(label);
+        let parts = [label, target].into_iter().filter(|part| !part.is_empty());
+        let what = parts.collect::<Vec<_>>().join(" ");
+        match detail {
+            "" => writeln!(self.out, "{mark} {what}"),
+            detail => writeln!(self.out, "{mark} {what}: {detail}"),
+        }
     }
 
     fn explain(&mut self, topic: Topic) -> io::Result<()> {
         if self.explained.contains(&topic) {
             return writeln!(self.out, "      {}", self.words.as_above());
         }
+        let (meaning, fix) = self.words.explain(&topic);
         self.explained.push(topic);
-        let (meaning, fix) = self.words.explain(topic);
         writeln!(self.out, "      {meaning}\n      {}{fix}", self.words.to_do())
     }
 

@@ -1,12 +1,13 @@
-//! The words of the doctor, all of them, in both languages.
+//! The words of the doctor, in both languages. What an alert says as well is said in the alert's words.
 
-mod credentials;
 mod faults;
 mod labels;
 mod topics;
 
 use super::report::Trouble;
+use crate::alert::Cause;
 use crate::config::Language;
+use crate::edge::status::Spool;
 use crate::observation::FaultKind;
 
 /// The words of one language.
@@ -41,6 +42,7 @@ pub(super) enum Label {
     Version,
     Ready,
     Store,
+    Orphans,
     Configuration,
     Accounts,
     Account,
@@ -52,6 +54,7 @@ pub(super) enum Label {
     CallbackCheck,
     Clock,
     Circuit,
+    Spool,
     Credential,
     SourceIp,
     Refused,
@@ -63,12 +66,12 @@ pub(super) enum Label {
 }
 
 /// What can be wrong.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, PartialEq)]
 pub(super) enum Topic {
     /// What a probe found.
     Fault(FaultKind),
-    /// A token or ticket that WeChat does not give: its errcode, 0 when it gave none.
-    Credential(i64),
+    /// What an alert would say.
+    Alert(Cause),
     EdgeDown,
     EdgeSilent,
     KeyWrong,
@@ -76,7 +79,8 @@ pub(super) enum Topic {
     ApiSilent,
     VersionDiffers,
     NotReady,
-    StoreReadOnly,
+    StoreDamaged,
+    StoreSalvaged,
     ConfigRefused,
     NoAccounts,
     UnknownAccount,
@@ -93,25 +97,27 @@ pub(super) enum Topic {
 impl Topic {
     /// As bad as it usually is.
     pub(super) fn trouble(self) -> Trouble {
-        Trouble { topic: self, level: self.level() }
+        let level = self.level();
+        Trouble { topic: self, level }
     }
 
-    fn level(self) -> Level {
+    fn level(&self) -> Level {
         match self {
-            Topic::Fault(kind) => faults::level(kind),
+            Topic::Fault(kind) => faults::level(*kind),
             Topic::ApiSilent
             | Topic::VersionDiffers
+            | Topic::StoreSalvaged
             | Topic::NoAccounts
             | Topic::NoPublicUrl
             | Topic::NoSourceIps
             | Topic::NoNotifications => Level::Hint,
-            Topic::Credential(_)
+            Topic::Alert(_)
             | Topic::EdgeDown
             | Topic::EdgeSilent
             | Topic::KeyWrong
             | Topic::NoEdge
             | Topic::NotReady
-            | Topic::StoreReadOnly
+            | Topic::StoreDamaged
             | Topic::ConfigRefused
             | Topic::UnknownAccount
             | Topic::CircuitOpen
@@ -130,9 +136,11 @@ impl Words {
     }
 
     /// What it means, and what to do about it.
-    pub(super) fn explain(self, topic: Topic) -> (&'static str, &'static str) {
-        let advice = topics::advice(topic);
-        (self.of(advice.meaning), self.of(advice.fix))
+    pub(super) fn explain(self, topic: &Topic) -> (String, String) {
+        match topics::advice(topic) {
+            Ok(advice) => (self.of(advice.meaning).to_owned(), self.of(advice.fix).to_owned()),
+            Err(cause) => (cause.description(self.0), cause.action(self.0)),
+        }
     }
 
     /// Stands before what to do.
@@ -143,6 +151,33 @@ impl Words {
     /// Instead of what was explained before.
     pub(super) fn as_above(self) -> &'static str {
         self.of(["原因和处理同上。", "As above."])
+    }
+
+    /// Of what only the edge can try.
+    pub(super) fn not_tried_yet(self) -> &'static str {
+        self.of(["尚未探测", "not tried yet"])
+    }
+
+    /// What waits for an app.
+    pub(super) fn spool(self, Spool { pending, dead, oldest_s }: &Spool) -> String {
+        match self.0 {
+            Language::Chinese if *pending > 0 => {
+                format!("待投 {pending} 条，最早的已等 {oldest_s} 秒；死信 {dead} 条")
+            }
+            Language::Chinese => format!("没有待投；死信 {dead} 条"),
+            Language::English if *pending > 0 => {
+                format!("{pending} pending, the oldest for {oldest_s} s; dead letters: {dead}")
+            }
+            Language::English => format!("nothing pending; dead letters: {dead}"),
+        }
+    }
+
+    /// What was left of a store that was damaged.
+    pub(super) fn salvaged(self, saved: u64, lost: u64, folder: &str) -> String {
+        match self.0 {
+            Language::Chinese => format!("救回 {saved} 条，丢失 {lost} 条；原文件在 {folder}"),
+            Language::English => format!("{saved} saved, {lost} lost; what it was is in {folder}"),
+        }
     }
 
     /// How long a certificate is valid.

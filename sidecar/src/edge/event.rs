@@ -35,6 +35,12 @@ pub enum Event {
         /// One word.
         #[serde(default)]
         reason: String,
+        /// Bytes of the app's answer that failed.
+        #[serde(default)]
+        response_length: u64,
+        /// How that begins.
+        #[serde(default)]
+        response: String,
     },
     /// A token or ticket was asked for.
     Token {

@@ -28,10 +28,24 @@ pub struct Status {
 #[expect(missing_docs, reason = "each is the field of its name in the edge's documentation")]
 pub struct Store {
     pub writable: bool,
+    /// Why it is damaged, when it is.
+    pub error: Option<String>,
+    /// What could be saved of a damaged one before it.
+    pub salvaged: Option<Salvaged>,
     pub bytes: u64,
     pub bytes_max: u64,
     #[serde(flatten)]
     pub more: BTreeMap<String, serde_json::Value>,
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+#[expect(missing_docs, reason = "each is the field of its name in the edge's documentation")]
+pub struct Salvaged {
+    pub saved: u64,
+    pub lost: u64,
+    /// Where the damaged one is kept.
+    pub folder: String,
 }
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -48,7 +62,8 @@ pub struct Loaded {
 #[expect(missing_docs, reason = "each is the field of its name in the edge's documentation")]
 pub struct ApiBase {
     pub base: String,
-    pub up: bool,
+    /// None until the edge has tried it.
+    pub up: Option<bool>,
     pub since: Option<i64>,
 }
 
@@ -76,6 +91,9 @@ pub struct Account {
 pub struct Upstream {
     /// A name, an address, or `builtin:echo`.
     pub host: String,
+    pub port: Option<u16>,
+    /// How long the edge waits for the app.
+    pub deadline_ms: Option<u64>,
     /// `closed`, `open`, `probing`.
     pub circuit: String,
     pub in_flight: u64,
@@ -142,6 +160,16 @@ pub struct Budget {
     pub used: u64,
     /// `None` while nobody knows it.
     pub limit: Option<u64>,
+}
+
+impl Upstream {
+    /// Host and port, as far as they are known.
+    pub fn address(&self) -> String {
+        match self.port {
+            Some(port) => format!("{}:{port}", self.host),
+            None => self.host.clone(),
+        }
+    }
 }
 
 impl Status {

@@ -6,6 +6,7 @@ use super::failures::Failures;
 use super::rate::Rate;
 use super::silence::{Gaps, Silence};
 use super::{Evidence, Second, State};
+use crate::clock::millis;
 use crate::config;
 use crate::observation::Millis;
 
@@ -68,7 +69,7 @@ impl Detector {
     pub fn configure(&mut self, terms: &config::MarkFail) {
         self.visible_failures = terms.visible_failures;
         self.silence_s = u32::try_from(terms.silence.as_secs()).unwrap_or(u32::MAX);
-        self.failures.set_window(u64::try_from(terms.window.as_millis()).unwrap_or(u64::MAX));
+        self.failures.set_window(millis(terms.window));
     }
 
     /// Takes one second in, and says what is believed at its end. Seconds come in order; those that are left out count as

@@ -8,6 +8,7 @@ use super::lane::{Receiver, json};
 use super::retry::{self, Verdict};
 use super::text;
 use crate::alert::{Alert, State};
+use crate::clock::millis;
 use crate::config::{Language, Secret};
 use crate::limits;
 use crate::observation::Millis;
@@ -140,10 +141,6 @@ fn labels(alert: &Alert) -> Value {
 fn rfc3339(seconds: i64) -> String {
     let time = DateTime::from_timestamp_secs(seconds).unwrap_or_default();
     time.to_rfc3339_opts(SecondsFormat::Secs, true)
-}
-
-fn millis(duration: Duration) -> Millis {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 use super::message::{Entry, Message, News};
 use super::silence::Silences;
 use crate::alert::{Alert, Change, Kind, Severity, State};
+use crate::clock::millis;
 use crate::limits;
 use crate::observation::Millis;
 use serde::{Deserialize, Serialize};
@@ -150,10 +151,6 @@ fn wait(severity: Severity) -> Duration {
         Severity::Critical => limits::GROUP_WAIT_CRITICAL,
         Severity::High | Severity::Medium => limits::GROUP_WAIT,
     }
-}
-
-fn millis(duration: Duration) -> Millis {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// The alert as one that is over, also when nobody said so.

@@ -1,8 +1,8 @@
 //! A name, by one resolver.
 
-use super::{Found, excerpt, finding};
+use super::{Found, finding};
 use crate::limits;
-use crate::observation::{Facts, Fault, FaultKind, Finding, Probe};
+use crate::observation::{Facts, Fault, FaultKind, Finding, Probe, excerpt};
 use hickory_resolver::config::{
     ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts,
 };

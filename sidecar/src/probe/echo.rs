@@ -3,10 +3,10 @@
 mod judge;
 
 use super::exchange::{Answer, Stream, exchange};
-use super::{Found, excerpt, finding};
+use super::{Found, finding};
 use crate::edge::client::Verification;
 use crate::limits;
-use crate::observation::{Facts, Fault, FaultKind, Finding, Probe};
+use crate::observation::{Facts, Fault, FaultKind, Finding, Probe, excerpt};
 use bytes::Bytes;
 use http_body_util::Empty;
 use hyper::header::{ACCEPT, CONNECTION, HOST, HeaderValue, PRAGMA, USER_AGENT};

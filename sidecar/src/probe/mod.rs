@@ -19,7 +19,7 @@ pub use run::run;
 
 use crate::config;
 use crate::edge::client::Client;
-use crate::observation::{Facts, Fault, FaultKind, Finding, Probe};
+use crate::observation::{Facts, Fault, FaultKind, Finding, Probe, excerpt};
 use dns::Resolver;
 use std::time::Duration;
 use tls::Trust;
@@ -71,10 +71,4 @@ impl Fault {
     fn new(kind: FaultKind, detail: impl Into<String>) -> Fault {
         Fault { kind, detail: excerpt(&detail.into()) }
     }
-}
-
-/// The beginning of a text, on one line.
-fn excerpt(text: &str) -> String {
-    let visible = |c: char| if c.is_control() { ' ' } else { c };
-    text.chars().map(visible).take(crate::limits::EXCERPT_CHARS).collect()
 }

@@ -7,13 +7,14 @@ pub use trust::Trust;
 
 use super::tcp::Connection;
 use super::{Found, finding};
+use crate::clock::unix_now_s;
 use crate::limits;
 use crate::observation::{Facts, Fault, FaultKind, Finding, Probe};
 use certificate::Certificate;
 use rustls::pki_types::ServerName;
 use rustls::{CertificateError, Error};
 use std::io;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 use trust::Shown;
@@ -63,11 +64,6 @@ fn ends_soon(not_after: i64) -> Option<Fault> {
         let days = left.as_secs() / (24 * 3600);
         Fault::new(FaultKind::TlsExpires, format!("the certificate ends in {days} days"))
     })
-}
-
-fn unix_now_s() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
 
 fn fault_of(

@@ -48,11 +48,32 @@ fn an_edge_that_is_well_is_shown_as_such() {
         "1.20  0.90  0.75",
         "溢出 182（近 5 分 +31）",
         "没有正在发生的告警。",
+        "127.0.0.1:3000",
+        ">2.5 s 截止<",
+        ">可达<",
     ] {
         assert!(page.says(text), "{text} is missing");
     }
     assert!(page.says("<title>wxedge</title>"));
     assert_eq!(page.asked("GET /v1/console").first().unwrap().authorization, None);
+}
+
+#[test]
+fn what_is_not_known_yet_is_not_said_to_be_well() {
+    let mut known = well();
+    known["probes"][0]["ok"] = false.into();
+    known["api_base"][0]["up"] = Value::Null;
+    known["api_base"][0]["since"] = Value::Null;
+    let reader = "await until('the verdict', () => $('#verdict h1')); await until('the rest', () => $('#host').textContent);";
+    for (alerts, verdict) in
+        [(json!([alert("pending")]), "正在核实 1 项"), (json!([]), "没有告警，1 项探测异常")]
+    {
+        let mut known = known.clone();
+        known["alerts"] = alerts;
+        let page = visit(reader, move |asked| sidecar(asked, &known, &[]));
+        assert!(page.says(verdict) && !page.says("一切正常"), "{verdict} is missing");
+        assert!(page.says("尚未探测") && !page.says(">可达<"));
+    }
 }
 
 #[test]

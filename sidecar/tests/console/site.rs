@@ -131,7 +131,7 @@ pub(crate) fn well() -> Value {
             "store": {"writable": true, "bytes": 1, "bytes_max": 100}, "config": {"loaded": 1, "error": null}},
         "accounts": [{"account": "main", "appid": "wx0123456789abcdef", "nickname": "示例咖啡", "mode": "safe",
             "path": "/wechat/main", "last_callback": now() - 5,
-            "upstream": {"host": "127.0.0.1:3000", "circuit": "closed", "in_flight": 0},
+            "upstream": {"host": "127.0.0.1", "port": 3000, "deadline_ms": 2_500, "circuit": "closed", "in_flight": 0},
             "spool": {"pending": 0, "dead": 0, "oldest_s": 0}, "source_ip": {"policy": "report", "listed": 120},
             "credentials": [{"credential": "access_token", "state": "ok", "expires": now() + 5_430,
                 "errcode": null, "action": null}],

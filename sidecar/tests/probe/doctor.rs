@@ -138,13 +138,29 @@ async fn what_the_edge_knows_of_an_account_is_explained() {
     let cases = [
         (token(40164, "Add 198.51.100.7 to the list"), "[x]  credential", "IP allow-list"),
         (token(61004, "Add 198.51.100.7 to the list"), "[x]  credential", "IP allow-list"),
-        (token(40125, ""), "[x]  credential", "`secret`"),
+        (token(40125, ""), "[x]  credential", "AppSecret"),
         (token(89503, ""), "[x]  credential", "administrator"),
         (token(45009, ""), "[x]  credential", "clear_quota"),
         (
             json!({"upstream": {"host": "127.0.0.1", "circuit": "open"}}),
             "[x]  circuit of the app",
             "Check that the app runs",
+        ),
+        (
+            json!({"upstream": {"host": "127.0.0.1", "port": 3000, "circuit": "open",
+                "last_failure": {"at": 1, "reason": "connect"}}}),
+            "[x]  circuit of the app 127.0.0.1:3000: open",
+            "ss -ltnp",
+        ),
+        (
+            json!({"spool": {"pending": 3, "dead": 0, "oldest_s": 61}}),
+            "[x]  spool: 3 pending, the oldest for 61 s; dead letters: 0",
+            "Bring the app back",
+        ),
+        (
+            json!({"spool": {"pending": 0, "dead": 2, "oldest_s": 0}}),
+            "[x]  spool: nothing pending; dead letters: 2",
+            "replay the dead letters",
         ),
     ];
     for (account, line, fix) in cases {
@@ -155,8 +171,12 @@ async fn what_the_edge_knows_of_an_account_is_explained() {
     let (_, text) = of_account(token(40164, "Add 198.51.100.7 to the list")).await;
     assert_eq!(
         lines(&text, "[x]  credential")[0],
-        "[x]  credential access_token: failing, errcode 40164: Add 198.51.100.7 to the list"
+        "[x]  credential access_token: failing, errcode 40164"
     );
+    explains(&text, "[x]  credential", "198.51.100.7");
+    let (well, text) = of_account(json!({"spool": {"pending": 1, "dead": 0, "oldest_s": 4}})).await;
+    assert!(well, "{text}");
+    lines(&text, "[ok] spool: 1 pending, the oldest for 4 s");
     let enforce = json!({"source_ip": {"policy": "enforce", "listed": 0}});
     let (well, text) = of_account(enforce).await;
     assert!(well, "a hint alone is well:\n{text}");
@@ -173,13 +193,14 @@ async fn callbacks_that_were_refused_are_a_problem_unless_others_are_taken() {
     assert!(!well);
     assert_eq!(
         lines(&text, "[x]  callbacks refused")[0],
-        "[x]  callbacks refused rejected_signature: 5"
+        "[x]  callbacks refused since the edge's start rejected_signature: 5"
     );
     explains(&text, "[x]  callbacks refused", "Compare the Token");
     admin.writes("/metrics", &format!("{refused}{taken}"));
     let (well, text) = of_site(&admin, echo).await;
     assert!(well, "{text}");
     explains(&text, "[!]  callbacks refused", "Compare the Token");
+    lines(&text, "[ok] callbacks accepted since the edge's start: 9");
 }
 
 #[tokio::test]
@@ -221,12 +242,58 @@ async fn wechats_servers_and_the_clock_are_looked_at() {
     let old = "Date: Thu, 01 Jan 2015 00:00:00 GMT\r\n";
     let api = Site::start(None, move |_| Some(answer(404, old, ""))).await;
     let mut told = status();
-    told["api_base"] = json!([{"base": format!("http://{}", api.address), "up": false}]);
+    let base = format!("http://{}", api.address);
+    told["api_base"] = json!([{"base": base, "up": false, "since": 1}]);
     admin.says("/v1/status", 200, &told);
     let (well, text) = of_site(&admin, echo).await;
     assert!(!well);
     explains(&text, "[x]  from the edge", "wechat.proxy");
     explains(&text, "[x]  clock", "systemd-timesyncd");
+    told["api_base"] = json!([{"base": base, "up": null, "since": null}]);
+    admin.says("/v1/status", 200, &told);
+    let (_, text) = of_site(&admin, echo).await;
+    let line = lines(&text, "[-]  from the edge")[0];
+    assert_eq!(line, format!("[-]  from the edge {base}: not tried yet"));
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_the_store_is_explained() {
+    let admin = Admin::start().await;
+    let salvaged = json!({"saved": 7, "lost": 2, "folder": "data/damaged-1"});
+    for (store, orphans, line, fix) in [
+        (json!({"writable": false}), json!([]), "[x]  store", "df -h"),
+        (
+            json!({"writable": true, "bytes": 9, "bytes_max": 10}),
+            json!([]),
+            "[x]  store",
+            "spool.max_bytes",
+        ),
+        (
+            json!({"writable": false, "error": "it is damaged"}),
+            json!([]),
+            "[x]  store: it is damaged",
+            "smartctl",
+        ),
+        (
+            json!({"writable": true, "salvaged": salvaged}),
+            json!([]),
+            "[!]  store: 7 saved, 2 lost; what it was is in data/damaged-1",
+            "smartctl",
+        ),
+        (
+            json!({"writable": true}),
+            json!([{"appid": "wx9", "pending": 3, "dead": 1, "oldest_s": 9}]),
+            "[x]  messages without an account wx9: 3 pending, the oldest for 9 s; dead letters: 1",
+            "Give wx9 an account",
+        ),
+    ] {
+        let mut told = status();
+        (told["store"], told["spool_orphans"]) = (store, orphans);
+        admin.says("/v1/status", 200, &told);
+        let (well, text) = of_site(&admin, echo).await;
+        assert_eq!(well, line.starts_with("[!]"), "{text}");
+        explains(&text, line, fix);
+    }
 }
 
 #[tokio::test]

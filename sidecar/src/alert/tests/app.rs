@@ -180,6 +180,69 @@ fn a_circuit_that_was_open_before_anybody_looked_is_told() {
 }
 
 #[test]
+fn a_circuit_that_has_closed_is_not_said_to_be_open() {
+    // Also when all that was counted is long ago: that stays then.
+    for longer in [0, 400] {
+        let mut world = refusing();
+        let upstream = &mut world.main().upstream;
+        upstream.circuit = "open".to_owned();
+        upstream.last_failure = Some(LastFailure { at: 0, reason: "connect".to_owned() });
+        world.pass(300);
+        world.summary(&[("fallback_circuit_open", 5)], &[]);
+        world.pass(1 + longer);
+        let told = |world: &World| {
+            let alert = world.alert(Kind::ConnectTimeout).unwrap();
+            let Cause::App { failures, unasked, open, .. } = alert.cause else { panic!() };
+            (alert.count, failures, unasked, open)
+        };
+        assert_eq!(told(&world), (5, 0, 5, true));
+        world.main().upstream.circuit = "closed".to_owned();
+        world.pass(3);
+        assert_eq!(told(&world), (5, 0, 5, false), "{longer} s later");
+        // What was not asked then is no failure of another kind.
+        world.summary(&[("fallback_error", 3)], &[("timeout", 3)]);
+        world.pass(1);
+        assert_eq!(world.alert(Kind::RequestTimeout).unwrap().count, 3);
+    }
+}
+
+#[test]
+fn with_an_open_circuit_the_example_is_what_the_app_answered_to_a_redelivery() {
+    let mut world = World::new();
+    world.main().upstream.circuit = "open".to_owned();
+    world.main().upstream.last_failure = Some(LastFailure { at: 0, reason: "status".to_owned() });
+    world.pass(3);
+    world.event(Event::Failure(Failure {
+        account: "main".to_owned(),
+        outcome: "fallback_circuit_open".to_owned(),
+        reason: String::new(),
+        kind: "text".to_owned(),
+        peer: "203.205.140.29".parse().unwrap(),
+        duration_ms: 0,
+        response_length: 0,
+        response: String::new(),
+    }));
+    world.summary(&[("fallback_circuit_open", 3)], &[]);
+    world.pass(1);
+    let example = |world: &World| world.alert(Kind::ResponseInvalid).unwrap().example.clone();
+    assert_eq!(example(&world).unwrap().ip, Some("203.205.140.29".parse().unwrap()));
+    for (response, response_length) in [("Error 502:", 10), ("", 0)] {
+        world.event(Event::Spool {
+            account: "main".to_owned(),
+            action: "retry".to_owned(),
+            id: "1".to_owned(),
+            reason: "status".to_owned(),
+            response_length,
+            response: response.to_owned(),
+        });
+        world.pass(1);
+        let example = example(&world).unwrap();
+        assert_eq!(example.response.as_deref(), Some("Error 502:"));
+        assert_eq!((example.ip, example.response_length), (None, Some(10)));
+    }
+}
+
+#[test]
 fn what_is_not_seen_neither_fires_nor_resolves() {
     // Events are lost, the stream breaks off, the edge restarts, its status fails: the minute begins anew.
     let gaps: [&[Seen]; 4] = [

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::alert::Cause;
+use crate::config::Language;
 use crate::limits;
 
 const URL: [(Probe, FaultKind, Kind); 14] = [
@@ -192,6 +193,37 @@ fn a_name_is_as_bad_as_those_that_do_not_know_it() {
             assert!(world.engine.alerts().iter().all(|alert| alert.state == State::Resolved));
         }
     }
+}
+
+#[test]
+fn all_hosts_that_cannot_be_resolved_are_named() {
+    let mut world = World::new();
+    let hosts = ["a.example", "b.example", "c.example"];
+    for looks in [1, 2] {
+        for host in &hosts[..=looks] {
+            let target = format!("system {host}");
+            world.probe(finding(Probe::Dns, &target, Some(FaultKind::DnsFailure)));
+        }
+        world.probe(finding(Probe::CallbackCheck, "b.example", Some(FaultKind::DnsFailure)));
+    }
+    world.pass(1);
+    let told = world.alert(Kind::DnsFailure).unwrap().description(Language::English);
+    assert!(told.contains("a.example") && told.contains("b.example"), "{told}");
+    // That one was looked at once: nothing to tell anybody yet.
+    assert!(!told.contains("c.example"), "{told}");
+    for n in 0..9 {
+        for _ in 0..2 {
+            let target = format!("system {n}.example");
+            world.probe(finding(Probe::Dns, &target, Some(FaultKind::DnsFailure)));
+        }
+    }
+    world.pass(1);
+    let (Cause::Name { others, .. } | Cause::NameAtWeChat { others, .. }) =
+        &world.alert(Kind::DnsFailure).unwrap().cause
+    else {
+        panic!()
+    };
+    assert_eq!(others.len(), limits::ALERT_NAMES);
 }
 
 #[test]

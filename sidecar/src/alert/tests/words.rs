@@ -25,9 +25,13 @@ const ERRCODES: [i64; 19] = [
     89501, 89503, 89506, 89507, 12345,
 ];
 
-fn app(reason: &str, host: &str, unasked: u64) -> Cause {
+fn app(reason: &str, host: &str) -> Cause {
+    unasked(reason, host, 5, 0, false)
+}
+
+fn unasked(reason: &str, host: &str, failures: u64, unasked: u64, open: bool) -> Cause {
     let reason: Reason = serde_json::from_value(reason.into()).unwrap();
-    Cause::App { reason, host: host.to_owned(), failures: 5, deliveries: 40, unasked }
+    Cause::App { reason, host: host.to_owned(), failures, deliveries: 40, unasked, open }
 }
 
 fn token(credential: &str, errcode: Option<i64>, action: Option<&str>) -> Cause {
@@ -41,8 +45,11 @@ fn causes() -> Vec<Cause> {
     let detail = || "as seen".to_owned();
     let mut causes = Vec::new();
     for reason in REASONS {
-        causes.extend([app(reason, "app.internal", 0), app(reason, "", 0)]);
-        causes.push(app(reason, "app.internal", 7));
+        causes.extend([app(reason, "app.internal:3000"), app(reason, "")]);
+        for (failures, unasked_, open) in [(5, 7, true), (0, 7, true), (0, 0, true), (5, 7, false)]
+        {
+            causes.push(unasked(reason, "app.internal", failures, unasked_, open));
+        }
     }
     for fault in URL_FAULTS {
         let status = (fault == FaultKind::AnswerStatus).then_some(404);
@@ -53,13 +60,22 @@ fn causes() -> Vec<Cause> {
     }
     for fault in [FaultKind::DnsFailure, FaultKind::DnsTimeout, FaultKind::Ipv6Only] {
         for (system, failing) in [(true, "system"), (false, "119.29.29.29:53")] {
-            let failing = vec![failing.to_owned()];
-            let host = "example.com".to_owned();
-            let detail = detail();
-            causes.push(Cause::Name { host, fault, detail, failing, failed: 2, asked: 3, system });
+            let (failing, others) = (vec![failing.to_owned()], vec!["b.example.com".to_owned()]);
+            let (host, detail) = ("example.com".to_owned(), detail());
+            let (failed, asked) = (2, 3);
+            causes.push(Cause::Name {
+                host,
+                others,
+                fault,
+                detail,
+                failing,
+                failed,
+                asked,
+                system,
+            });
         }
     }
-    causes.push(Cause::NameAtWeChat { target: target(), detail: detail() });
+    causes.push(Cause::NameAtWeChat { target: target(), others: Vec::new(), detail: detail() });
     for reason in ["connect", "timeout", "status", "invalid"] {
         causes.push(Cause::Proxy { reason: reason.to_owned() });
     }
@@ -138,8 +154,8 @@ fn what_an_operator_needs_first_is_in_them() {
         (token("access_token", Some(40164), Some(action)), "47.94.148.108"),
         (token("access_token", Some(61004), Some("ip ::ffff:0102, 2400:3200::1.")), "2400:3200::1"),
         (token("access_token", Some(12345), Some("Look up 12345.")), "Look up 12345."),
-        (app("dns", "app.internal", 0), "getent hosts app.internal"),
-        (app("timeout", "app.internal", 0), "app.internal"),
+        (app("dns", "app.internal:3000"), "getent hosts app.internal"),
+        (app("timeout", "app.internal:3000"), "app.internal:3000"),
         (Cause::Backlog { pending: 0, oldest_s: 0, dead: 4 }, "4"),
     ];
     for (cause, needed) in table {
@@ -147,6 +163,17 @@ fn what_an_operator_needs_first_is_in_them() {
         for language in [Language::Chinese, Language::English] {
             let words = alert.description(language) + &alert.action(language);
             assert!(words.contains(needed), "{words}");
+        }
+    }
+    // What nobody counted is not said to be none, and a circuit that is closed is not said to be open.
+    for (cause, wrong) in [
+        (unasked("status", "app.internal", 0, 7, true), ["0 of", "首次投递"]),
+        (unasked("status", "app.internal", 5, 7, false), ["circuit is open", "已打开"]),
+    ] {
+        let alert = alert(cause);
+        for (language, wrong) in [Language::English, Language::Chinese].into_iter().zip(wrong) {
+            let words = alert.description(language);
+            assert!(words.contains('7') && !words.contains(wrong), "{words}");
         }
     }
     // One word for each errcode of the contract.

@@ -6,13 +6,13 @@ mod token;
 use super::{UNAUTHORIZED, decimal, host_of, mib, percent};
 use crate::alert::Cause;
 use crate::observation::FaultKind;
-use callback::{app, app_action, url, url_action};
+use callback::{app, app_action, circuit, url, url_action};
 use token::{name, token, token_action};
 
 pub(super) fn description(cause: &Cause) -> String {
     match cause {
-        Cause::App { reason, host, failures, deliveries, unasked } => {
-            app(*reason, host, *failures, *deliveries, *unasked)
+        Cause::App { reason, host, failures, deliveries, unasked, open } => {
+            app(*reason, host, *failures, *deliveries) + &circuit(*open, *unasked)
         }
         Cause::Url { fault, target, detail, status } => url(*fault, target, detail, *status),
         Cause::Certificate { target, days: None } => {
@@ -25,17 +25,19 @@ pub(super) fn description(cause: &Cause) -> String {
             let days = several(*days, "day");
             format!("The TLS certificate of {target} ends in {days}; WeChat cannot push then.")
         }
-        Cause::Name { host, fault, detail, failing, failed, asked, system: _ } => {
+        Cause::Name { host, others, fault, detail, failing, failed, asked, system: _ } => {
             let how = match fault {
                 FaultKind::DnsTimeout => "takes over 5 s to resolve",
                 FaultKind::Ipv6Only => "has IPv6 addresses only, and WeChat calls by IPv4",
                 _ => "cannot be resolved",
             };
             let of = resolvers(failing, *failed);
-            format!("{host} {how}: so say {failed} of {asked} resolvers, {of}{}.", note(detail))
+            let others = also(others);
+            format!("{host} {how}: so say {failed} of {asked} resolvers, {of}{}.{others}", note(detail))
         }
-        Cause::NameAtWeChat { target, detail } => {
-            format!("WeChat's own check does not resolve the callback's host {target}{}.", note(detail))
+        Cause::NameAtWeChat { target, others, detail } => {
+            let (note, others) = (note(detail), also(others));
+            format!("WeChat's own check does not resolve the callback's host {target}{note}.{others}")
         }
         Cause::Proxy { reason } if reason == UNAUTHORIZED => {
             "The admin API of wxedge refuses the sidecar's key (401): it cannot be watched.".to_owned()
@@ -212,6 +214,15 @@ fn resolvers(failing: &[String], failed: u64) -> String {
     let names = failing.iter().map(named).collect::<Vec<_>>().join(", ");
     let more = failed.saturating_sub(failing.len() as u64);
     if more > 0 { format!("{names} and {more} more") } else { names }
+}
+
+/// Other names of which the same is to be said.
+fn also(others: &[String]) -> String {
+    if others.is_empty() {
+        String::new()
+    } else {
+        format!(" The same goes for {}.", others.join(", "))
+    }
 }
 
 fn note(detail: &str) -> String {

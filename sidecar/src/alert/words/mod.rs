@@ -3,26 +3,28 @@
 mod en;
 mod zh;
 
-use super::Alert;
+use super::Cause;
 use crate::config::Language;
 use std::net::IpAddr;
 
 /// Why there is no status when the sidecar's key is wrong: the edge is well, and must not be called dead.
 const UNAUTHORIZED: &str = "unauthorized";
 
-/// What is so, in one or two sentences.
-pub(super) fn description(alert: &Alert, language: Language) -> String {
-    match language {
-        Language::Chinese => zh::description(&alert.cause),
-        Language::English => en::description(&alert.cause),
+impl Cause {
+    /// What is so, in one or two sentences.
+    pub fn description(&self, language: Language) -> String {
+        match language {
+            Language::Chinese => zh::description(self),
+            Language::English => en::description(self),
+        }
     }
-}
 
-/// The first thing to do.
-pub(super) fn action(alert: &Alert, language: Language) -> String {
-    match language {
-        Language::Chinese => zh::action(&alert.cause),
-        Language::English => en::action(&alert.cause),
+    /// The first thing to do.
+    pub fn action(&self, language: Language) -> String {
+        match language {
+            Language::Chinese => zh::action(self),
+            Language::English => en::action(self),
+        }
     }
 }
 

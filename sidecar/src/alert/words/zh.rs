@@ -6,13 +6,13 @@ mod token;
 use super::{UNAUTHORIZED, decimal, host_of, mib, percent};
 use crate::alert::Cause;
 use crate::observation::FaultKind;
-use callback::{app, app_action, url, url_action};
+use callback::{app, app_action, circuit, url, url_action};
 use token::{name, token, token_action};
 
 pub(super) fn description(cause: &Cause) -> String {
     match cause {
-        Cause::App { reason, host, failures, deliveries, unasked } => {
-            app(*reason, host, *failures, *deliveries, *unasked)
+        Cause::App { reason, host, failures, deliveries, unasked, open } => {
+            app(*reason, host, *failures, *deliveries) + &circuit(*open, *unasked)
         }
         Cause::Url { fault, target, detail, status } => url(*fault, target, detail, *status),
         Cause::Certificate { target, days: None } => {
@@ -24,20 +24,21 @@ pub(super) fn description(cause: &Cause) -> String {
         Cause::Certificate { target, days: Some(days) } => {
             format!("{target} 的 TLS 证书将在 {days} 天后过期，届时微信无法推送。")
         }
-        Cause::Name { host, fault, detail, failing, failed, asked, system: _ } => {
+        Cause::Name { host, others, fault, detail, failing, failed, asked, system: _ } => {
             let how = match fault {
                 FaultKind::DnsTimeout => "解析超过 5 秒",
                 FaultKind::Ipv6Only => "只有 IPv6 地址（AAAA 记录），而微信只走 IPv4",
                 _ => "无法解析",
             };
             let of = resolvers(failing, *failed);
+            let (note, others) = (note(detail), also(others));
             format!(
-                "域名 {host} {how}：{asked} 个 DNS 中有 {failed} 个如此（{of}）{}。",
-                note(detail)
+                "域名 {host} {how}：{asked} 个 DNS 中有 {failed} 个如此（{of}）{note}。{others}"
             )
         }
-        Cause::NameAtWeChat { target, detail } => {
-            format!("微信的网络检测（callback/check）解析不到回调域名 {target}{}。", note(detail))
+        Cause::NameAtWeChat { target, others, detail } => {
+            let (note, others) = (note(detail), also(others));
+            format!("微信的网络检测（callback/check）解析不到回调域名 {target}{note}。{others}")
         }
         Cause::Proxy { reason } if reason == UNAUTHORIZED => {
             "wxedge 的管理接口拒绝了 sidecar 的密钥（401），无法监控。".to_owned()
@@ -194,6 +195,15 @@ fn resolvers(failing: &[String], failed: u64) -> String {
     let named = |name: &String| if name == "system" { "本机" } else { name }.to_owned();
     let names = failing.iter().map(named).collect::<Vec<_>>().join("、");
     if failed > failing.len() as u64 { format!("{names} 等") } else { names }
+}
+
+/// 同样如此的其他域名。
+fn also(others: &[String]) -> String {
+    if others.is_empty() {
+        String::new()
+    } else {
+        format!("{} 也是如此。", others.join("、"))
+    }
 }
 
 fn note(detail: &str) -> String {

@@ -1,11 +1,13 @@
 //! What is wrong with the edge and its accounts, in words, with the fix.
 
-use super::{Advice, Topic, credentials, faults};
+use super::{Advice, Topic, faults};
+use crate::alert::Cause;
 
-pub(super) fn advice(topic: Topic) -> Advice {
-    match topic {
-        Topic::Fault(kind) => faults::advice(kind),
-        Topic::Credential(errcode) => credentials::advice(errcode),
+/// Or else the cause of the alert that has words for it.
+pub(super) fn advice(topic: &Topic) -> Result<Advice, &Cause> {
+    Ok(match topic {
+        Topic::Alert(cause) => return Err(cause),
+        Topic::Fault(kind) => faults::advice(*kind),
         Topic::EdgeDown => Advice {
             meaning: ["连不上 wxedge 的管理接口。", "The edge's admin API cannot be reached."],
             fix: [
@@ -64,14 +66,24 @@ pub(super) fn advice(topic: Topic) -> Advice {
                 "See the edge's log; without its store it does not get ready.",
             ],
         },
-        Topic::StoreReadOnly => Advice {
+        Topic::StoreDamaged => Advice {
             meaning: [
-                "wxedge 的存储不能写：应用失败时消息无处保存，只能回 503。",
-                "The edge's store cannot be written to: when the app fails, messages cannot be kept and WeChat gets a 503.",
+                "运行中发现存储已损坏：wxedge 会退出（退出码 3）。",
+                "The store was found damaged while in use: the edge is about to end (exit code 3).",
             ],
             fix: [
-                "检查磁盘空间、权限和文件系统是否变为只读。",
-                "Check the space, the rights, and whether the file system has become read-only.",
+                "确认服务管理器会重新启动它，启动时会救回能读的消息；再用 smartctl、dmesg 检查磁盘。",
+                "See that it is started again, which saves what can be read, and check the disk (smartctl, dmesg).",
+            ],
+        },
+        Topic::StoreSalvaged => Advice {
+            meaning: [
+                "存储曾经损坏，启动时已重建。",
+                "The store was damaged, and made anew at the edge's start.",
+            ],
+            fix: [
+                "检查磁盘（smartctl、dmesg）；原文件确认不要后可以删除。",
+                "Check the disk (smartctl, dmesg); delete what it was when nobody needs it.",
             ],
         },
         Topic::ConfigRefused => Advice {
@@ -175,5 +187,5 @@ pub(super) fn advice(topic: Topic) -> Advice {
                 "Configure a robot, a webhook or an Alertmanager in [notify].",
             ],
         },
-    }
+    })
 }

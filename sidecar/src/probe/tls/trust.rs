@@ -1,6 +1,5 @@
 //! Whose certificates are believed, and what was shown to whom that was asked.
 
-use crate::http;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring};
@@ -39,11 +38,6 @@ struct Recorder {
 }
 
 impl Trust {
-    /// The system's authorities.
-    pub fn system() -> Trust {
-        Trust::of(http::roots())
-    }
-
     /// These authorities and no others.
     pub fn of(roots: RootCertStore) -> Trust {
         let provider = Arc::new(ring::default_provider());

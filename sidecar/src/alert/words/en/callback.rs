@@ -3,15 +3,10 @@
 use super::note;
 use super::several;
 use crate::alert::Reason;
+use crate::alert::words::host_of;
 use crate::observation::FaultKind;
 
-pub(super) fn app(
-    reason: Reason,
-    host: &str,
-    failures: u64,
-    deliveries: u64,
-    unasked: u64,
-) -> String {
+pub(super) fn app(reason: Reason, host: &str, failures: u64, deliveries: u64) -> String {
     let what = match reason {
         Reason::Dns => "has a name that cannot be resolved",
         Reason::DnsTimeout => "has a name that takes too long to resolve",
@@ -23,17 +18,28 @@ pub(super) fn app(
         Reason::Reset => "breaks its answers off",
     };
     let app = if host.is_empty() { "The app".to_owned() } else { format!("The app at {host}") };
-    let open = if unasked > 0 {
-        format!(
-            " Its circuit is open: {} more got success without asking the app, and wait in the spool.",
-            several(unasked, "message")
-        )
-    } else {
-        String::new()
-    };
-    format!(
-        "{app} {what}: {failures} of {deliveries} first deliveries failed so in 5 minutes.{open}"
-    )
+    if failures == 0 {
+        return format!("{app} {what}.");
+    }
+    format!("{app} {what}: {failures} of {deliveries} first deliveries failed so in 5 minutes.")
+}
+
+/// Whether the app is asked, and how many messages were kept from it in 5 minutes.
+pub(super) fn circuit(open: bool, unasked: u64) -> String {
+    let messages = several(unasked, "message");
+    match (open, unasked) {
+        (false, 0) => String::new(),
+        (true, 0) => {
+            " Its circuit is open: messages get success without asking the app, and wait in the spool."
+                .to_owned()
+        }
+        (true, _) => format!(
+            " Its circuit is open: {messages} got success without asking the app, and wait in the spool."
+        ),
+        (false, _) => format!(
+            " Its circuit was open and is closed again: {messages} got success without asking the app, by way of the spool."
+        ),
+    }
 }
 
 pub(super) fn app_action(reason: Reason, host: &str) -> String {
@@ -42,7 +48,8 @@ pub(super) fn app_action(reason: Reason, host: &str) -> String {
             "Check the name in upstream.url, and /etc/resolv.conf on wxedge's machine.".to_owned()
         }
         Reason::Dns => format!(
-            "Run getent hosts {host} on wxedge's machine; check the name in upstream.url, and /etc/resolv.conf."
+            "Run getent hosts {} on wxedge's machine; check the name in upstream.url, and /etc/resolv.conf.",
+            host_of(host)
         ),
         Reason::DnsTimeout => {
             "Check that the servers in /etc/resolv.conf are reached and not overloaded; or write an IP address in upstream.url."

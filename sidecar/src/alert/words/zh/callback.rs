@@ -2,15 +2,10 @@
 
 use super::note;
 use crate::alert::Reason;
+use crate::alert::words::host_of;
 use crate::observation::FaultKind;
 
-pub(super) fn app(
-    reason: Reason,
-    host: &str,
-    failures: u64,
-    deliveries: u64,
-    unasked: u64,
-) -> String {
+pub(super) fn app(reason: Reason, host: &str, failures: u64, deliveries: u64) -> String {
     let what = match reason {
         Reason::Dns => "的域名无法解析",
         Reason::DnsTimeout => "的域名解析超时",
@@ -21,13 +16,27 @@ pub(super) fn app(
         Reason::Invalid => "返回的内容不是有效的回复",
         Reason::Reset => "应答未完成就断开了连接",
     };
-    let open = if unasked > 0 {
-        format!("熔断已打开，另有 {unasked} 条消息未请求应用，已应答 success 并存入补投队列。")
-    } else {
-        String::new()
-    };
     let app = if host.is_empty() { "应用".to_owned() } else { format!("应用 {host} ") };
-    format!("{app}{what}：5 分钟内首次投递 {deliveries} 次，失败 {failures} 次。{open}")
+    if failures == 0 {
+        return format!("{app}{what}。");
+    }
+    format!("{app}{what}：5 分钟内首次投递 {deliveries} 次，失败 {failures} 次。")
+}
+
+/// 是否还在请求应用，5 分钟内又有多少消息没有请求它。
+pub(super) fn circuit(open: bool, unasked: u64) -> String {
+    match (open, unasked) {
+        (false, 0) => String::new(),
+        (true, 0) => "熔断已打开：消息不再请求应用，应答 success 并存入补投队列。".to_owned(),
+        (true, _) => {
+            format!("熔断已打开：{unasked} 条消息未请求应用，已应答 success 并存入补投队列。")
+        }
+        (false, _) => {
+            format!(
+                "熔断曾打开，现已恢复：其间 {unasked} 条消息未请求应用，已应答 success 并存入补投队列。"
+            )
+        }
+    }
 }
 
 pub(super) fn app_action(reason: Reason, host: &str) -> String {
@@ -36,7 +45,8 @@ pub(super) fn app_action(reason: Reason, host: &str) -> String {
             "检查 upstream.url 的域名和 wxedge 所在机器的 /etc/resolv.conf。".to_owned()
         }
         Reason::Dns => format!(
-            "在 wxedge 所在机器执行 getent hosts {host}，检查 upstream.url 的域名和 /etc/resolv.conf。"
+            "在 wxedge 所在机器执行 getent hosts {}，检查 upstream.url 的域名和 /etc/resolv.conf。",
+            host_of(host)
         ),
         Reason::DnsTimeout => {
             "检查 /etc/resolv.conf 里的 DNS 服务器是否可达、是否过载；也可在 upstream.url 里直接写 IP。".to_owned()
