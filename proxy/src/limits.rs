@@ -183,7 +183,7 @@ pub const STORE_REOPEN: Duration = Duration::from_secs(1);
 /// Bytes of a page of the database: measured, 4 KiB cost a spooled message a fifth more, and 16 KiB nothing less.
 pub const STORE_PAGE_BYTES: i64 = 8 * 1024;
 /// Pages in the write-ahead log that are then moved into the database, beside the writes.
-pub const STORE_WAL_PAGES: i64 = 500;
+pub const STORE_WAL_PAGES: i64 = 125;
 /// Pages of the write-ahead log after which the writer itself moves what is left, so that it begins anew; at twice as many
 /// it does not even wait for a better moment.
 pub const STORE_WAL_PAGES_MAX: i64 = 2_000;

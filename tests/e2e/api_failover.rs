@@ -221,6 +221,7 @@ fn through_the_egress_proxy_with_a_password_and_tls_to_the_end() {
         assert_eq!(connect.authorization.as_deref(), Some(basic));
     }
     assert_eq!(plain.connections(), 0);
+    assert_eq!(edge.status()["api_base"][0]["by_proxy"], true);
 }
 
 #[test]

@@ -50,7 +50,12 @@ impl Admin {
 /// One of WeChat's servers; of one that was not tried yet nothing is known.
 fn base_of(base: &Base) -> Value {
     let since = base.since();
-    json!({"base": base.origin(), "up": since.map(|_| base.is_up()), "since": since})
+    json!({
+        "base": base.origin(),
+        "up": since.map(|_| base.is_up()),
+        "since": since,
+        "by_proxy": base.is_by_proxy(),
+    })
 }
 
 fn orphan(Orphan { appid, seen }: &Orphan) -> Value {

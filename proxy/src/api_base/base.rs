@@ -87,6 +87,11 @@ impl Base {
         self.up.load(Ordering::Relaxed)
     }
 
+    /// Whether it is reached by the egress proxy.
+    pub fn is_by_proxy(&self) -> bool {
+        self.tunnel.is_some()
+    }
+
     /// Since when that is known, in Unix seconds; none until it was tried.
     pub fn since(&self) -> Option<i64> {
         Some(self.since.load(Ordering::Relaxed)).filter(|since| *since > 0)

@@ -107,13 +107,17 @@ pub(super) async fn api_bases<W: Write>(
     if !status.api_base.is_empty() {
         report.heading(Label::ApiBase)?;
     }
-    for ApiBase { base, up, .. } in &status.api_base {
+    for ApiBase { base, up, by_proxy, .. } in &status.api_base {
         match up {
             None => report.open(Label::FromTheEdge, base, report.words().not_tried_yet())?,
             Some(up) => {
                 let down = (!up).then(|| Topic::ApiBaseDown.trouble());
                 report.check(Label::FromTheEdge, base, "", down)?;
             }
+        }
+        if *by_proxy {
+            report.open(Label::FromHere, base, report.words().behind_a_proxy())?;
+            continue;
         }
         let Ok(url) = base.parse() else { continue };
         for found in prober.api_base(&url).await {

@@ -61,6 +61,7 @@ pub(super) enum Label {
     Taken,
     ApiBase,
     FromTheEdge,
+    FromHere,
     Notifications,
     Channels,
 }
@@ -151,6 +152,14 @@ impl Words {
     /// Instead of what was explained before.
     pub(super) fn as_above(self) -> &'static str {
         self.of(["原因和处理同上。", "As above."])
+    }
+
+    /// Of what the edge reaches another way.
+    pub(super) fn behind_a_proxy(self) -> &'static str {
+        self.of([
+            "经出口代理访问，不直接探测",
+            "reached by the egress proxy, so not looked at directly",
+        ])
     }
 
     /// Of what only the edge can try.

@@ -65,6 +65,8 @@ pub struct ApiBase {
     /// None until the edge has tried it.
     pub up: Option<bool>,
     pub since: Option<i64>,
+    /// By an egress proxy. What is seen without it says nothing.
+    pub by_proxy: bool,
 }
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]

@@ -1,6 +1,7 @@
 //! The way to one receiver: a queue of its own, a pace of its own, tries of its own. None waits for another.
 
 use super::retry::{self, Verdict};
+use crate::clock::millis;
 use crate::log::{info, warn};
 use crate::{http, limits};
 use rand::RngExt;
@@ -135,8 +136,7 @@ impl<T> Lane<T> {
     /// One try, and how long it asks to be left alone.
     async fn attempt(&self, http: &Client, message: &T) -> (Verdict, Option<Duration>) {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let millis = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
-        let request = self.receiver.request(http, message, millis);
+        let request = self.receiver.request(http, message, millis(now));
         let response = match request.timeout(limits::NOTIFY_TIMEOUT).send().await {
             Ok(response) => response,
             // The error's own words have the address in them.

@@ -40,7 +40,8 @@ struct Entry {
 /// The targets of a configuration and a status, at most [`limits::TARGETS`].
 pub(super) fn targets(probe: &config::Probe, status: &Status) -> BTreeSet<Target> {
     let callbacks = probe.public_url.keys().cloned().map(|account| Target::Callback { account });
-    let bases = status.api_base.iter().filter_map(|base| base.base.parse().ok());
+    let bases = status.api_base.iter().filter(|base| !base.by_proxy);
+    let bases = bases.filter_map(|base| base.base.parse().ok());
     let bases = bases.map(|base| Target::ApiBase { base });
     let checks = status.accounts.iter().filter(|account| !account.credentials.is_empty());
     let checks = checks.map(|account| Target::Check { account: account.account.clone() });
@@ -122,7 +123,10 @@ mod tests {
     #[test]
     fn a_status_says_what_is_looked_at() {
         let status = serde_json::json!({
-            "api_base": [{"base": "https://api.example.com", "up": true}],
+            "api_base": [
+                {"base": "https://api.example.com", "up": true},
+                {"base": "https://api2.example.com", "up": true, "by_proxy": true},
+            ],
             "accounts": [
                 {"account": "a", "upstream": {"host": "app.internal"},
                     "credentials": [{"credential": "access_token", "state": "ok"}]},

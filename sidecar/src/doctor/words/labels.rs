@@ -29,6 +29,7 @@ pub(super) fn label(label: Label) -> Both {
         Label::Taken => ["网关启动以来接受的回调", "callbacks accepted since the edge's start"],
         Label::ApiBase => ["微信 API 服务器", "WeChat's API"],
         Label::FromTheEdge => ["从边缘网关访问", "from the edge"],
+        Label::FromHere => ["从本机直接访问", "from here"],
         Label::Notifications => ["告警通知", "Notifications"],
         Label::Channels => ["通知渠道", "channels"],
     }
