@@ -162,11 +162,9 @@ pub const QUOTA_REFRESH: Duration = Duration::from_secs(60 * 60);
 pub const STORE_QUEUE: usize = 16_384;
 /// Bytes of messages in writes that wait for the store; beyond them a write is refused at once.
 pub const STORE_QUEUE_BYTES: usize = 64 * 1024 * 1024;
-/// Writes that share one transaction. While the disk takes one the next is written: with many writers two of half the size
-/// are faster than one of all.
-pub const STORE_TRANSACTION: usize = 128;
-/// Writes that share one sync of the disk, of as many transactions as were written during the last one.
-pub const STORE_SYNC: usize = 512;
+/// Writes that share one transaction and one sync of the disk. With 1 000 writers these are two groups: one prepares while the
+/// other is written, which is faster than one of all.
+pub const STORE_BATCH: usize = 512;
 /// Bytes of messages after which a transaction takes no further write.
 pub const STORE_BATCH_BYTES: usize = 4 * 1024 * 1024;
 /// How long a batch waits for as many writes as the last one had.

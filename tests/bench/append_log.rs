@@ -99,9 +99,9 @@ impl Queue {
     /// Fills `batch` as the store's writer does: a batch may wait a moment for as many as the `last` one had.
     fn take(&self, batch: &mut Vec<Waiting>, last: usize) {
         let mut state = self.wait(self.lock(), 1, Duration::MAX);
-        state = self.wait(state, last.min(limits::STORE_SYNC), limits::STORE_GATHER);
+        state = self.wait(state, last.min(limits::STORE_BATCH), limits::STORE_GATHER);
         let mut bytes = 0;
-        while batch.len() < limits::STORE_SYNC && bytes < limits::STORE_BATCH_BYTES {
+        while batch.len() < limits::STORE_BATCH && bytes < limits::STORE_BATCH_BYTES {
             let Some((record, waiter)) = state.waiting.pop_front() else { break };
             bytes += record.len();
             batch.push((record, waiter));

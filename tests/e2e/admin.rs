@@ -188,7 +188,14 @@ fn the_status_has_this_shape() {
     assert_eq!(other["last_callback"], Value::Null);
     assert_eq!(
         main["upstream"],
-        json!({"host": "builtin:echo", "circuit": "closed", "in_flight": 0, "last_failure": null})
+        json!({
+            "host": "builtin:echo",
+            "port": null,
+            "deadline_ms": 4_300,
+            "circuit": "closed",
+            "in_flight": 0,
+            "last_failure": null,
+        })
     );
     assert_eq!(main["spool"], json!({"pending": 0, "dead": 0, "oldest_s": 0}));
     assert_eq!(edge.wechat_of("other").deliver(&Message::text("hi")).status(), 200);

@@ -219,7 +219,7 @@ fn the_status_has_all_fields_of_the_contract() {
     assert_eq!(account["budgets"], json!([]));
     let base = status["api_base"][0].as_object().unwrap();
     let fields: Vec<_> = base.keys().map(String::as_str).collect();
-    assert_eq!(fields, ["base", "since", "up"]);
-    assert_eq!(base["up"], true);
+    assert_eq!(fields, ["base", "by_proxy", "since", "up"]);
+    assert_eq!((&base["up"], &base["by_proxy"]), (&json!(true), &json!(false)));
     assert!(Duration::from_secs(base["since"].as_u64().unwrap()) > Duration::ZERO);
 }

@@ -161,14 +161,14 @@ impl Call<'_> {
         }
         record.attempts += 1;
         let mut answer = self.once(&mut connection, target, body, session).await;
-        // WeChat closed the connection while it was idle, perhaps. What only reads may come twice, but never a POST.
+        // WeChat closed the connection while it was idle, or is gone. What only reads may come twice, but never a POST.
         if matches!(answer, Err(Stop::Failed(Failure::Reset)))
             && connection.is_reused()
             && session.req_header().method == Method::GET
             && self.path.is_idempotent("GET")
             && body.again().is_some()
         {
-            connection = bases.fresh(&connection.base().clone()).await.map_err(unreached)?;
+            connection = bases.connect_anew().await.map_err(unreached)?;
             record.attempts += 1;
             answer = self.once(&mut connection, target, body, session).await;
         }

@@ -42,9 +42,9 @@ impl ApiBases {
         call: &Call,
     ) -> Result<(u16, Bytes), Failure> {
         let mut answer = exchange(&mut connection, call).await;
-        // WeChat closed it while it was idle, perhaps.
+        // WeChat closed it while it was idle, or is gone.
         if answer == Err(Failure::Reset) && connection.is_reused() && call.repeatable {
-            connection = self.fresh(&connection.base().clone()).await?;
+            connection = self.connect_anew().await?;
             answer = exchange(&mut connection, call).await;
         }
         if answer.is_ok() {

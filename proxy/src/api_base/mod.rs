@@ -75,7 +75,7 @@ impl ApiBases {
     ///
     /// # Errors
     /// Why the last one did not.
-    async fn connect_anew(&self) -> Result<Connection, Failure> {
+    pub async fn connect_anew(&self) -> Result<Connection, Failure> {
         let mut failure = Failure::Connect;
         // Those that are down come last: they may be back.
         let (up, down): (Vec<_>, Vec<_>) = self.bases.iter().partition(|base| base.is_up());
@@ -92,7 +92,7 @@ impl ApiBases {
     ///
     /// # Errors
     /// Why there is none.
-    pub async fn fresh(&self, base: &Arc<Base>) -> Result<Connection, Failure> {
+    async fn fresh(&self, base: &Arc<Base>) -> Result<Connection, Failure> {
         let connected = Base::fresh(base).await;
         self.note(base, connected.as_ref().err());
         connected

@@ -95,15 +95,12 @@ pub(super) fn open(path: &Path) -> Result<Connection, OpenError> {
 
 /// Makes a database file that is not written ahead, yet.
 pub(super) fn make(path: &Path) -> rusqlite::Result<Connection> {
-    make_file(path).map_err(io_error)?;
+    if let Err(error) = make_file(path) {
+        return Err(rusqlite::Error::ToSqlConversionFailure(Box::new(error)));
+    }
     let database = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     choose_format(&database)?;
     Ok(database)
-}
-
-/// SQLite's error has no place for another's.
-pub(super) fn io_error(error: io::Error) -> rusqlite::Error {
-    rusqlite::Error::ToSqlConversionFailure(Box::new(error))
 }
 
 /// What can be chosen only before the first table.
@@ -112,10 +109,18 @@ fn choose_format(database: &Connection) -> rusqlite::Result<()> {
     database.pragma_update(None, "auto_vacuum", "INCREMENTAL")
 }
 
-/// Opens the database for writing again, after a failure, and tries whether it can be written.
-pub(super) fn reopen(path: &Path) -> rusqlite::Result<Connection> {
+/// Opens the database for writing again, after a failure, and tries whether it can be written. After a sync that failed what
+/// was moved from the log into the database may not be on disk, and so all of the log is moved once more: SQLite does that
+/// when nobody else has the database open.
+pub(super) fn reopen(path: &Path, unsynced: bool) -> rusqlite::Result<Connection> {
     let mut database = connect_writer(path)?;
     write_ahead(&database)?;
+    if unsynced && log_pages(&database)?.1 > 0 {
+        let error = ffi::Error::new(ffi::SQLITE_BUSY);
+        let text =
+            "another connection, such as a backup's, must end before it can be trusted again";
+        return Err(rusqlite::Error::SqliteFailure(error, Some(text.to_owned())));
+    }
     empty_log(&database);
     wait_for_others(&mut database)?;
     schema::write_version(&mut database)?;
@@ -206,6 +211,12 @@ pub(super) fn empty_log(database: &Connection) {
         .and_then(|()| database.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(())));
 }
 
+/// The pages in the write-ahead log, and how many of them were moved into the database.
+pub(super) fn log_pages(database: &Connection) -> rusqlite::Result<(i64, i64)> {
+    let mut log = database.prepare_cached("PRAGMA wal_checkpoint(NOOP)")?;
+    log.query_row((), |row| Ok((row.get(1)?, row.get(2)?)))
+}
+
 fn write_ahead(database: &Connection) -> rusqlite::Result<()> {
     let mode: String = database.query_row("PRAGMA journal_mode = WAL", (), |row| row.get(0))?;
     if mode != "wal" {
@@ -213,7 +224,7 @@ fn write_ahead(database: &Connection) -> rusqlite::Result<()> {
         let text = "its file system has no shared memory, as a write-ahead log needs it";
         return Err(rusqlite::Error::SqliteFailure(error, Some(text.to_owned())));
     }
-    // One sync for each commit, until somebody else does it.
+    // One sync for each commit.
     database.pragma_update(None, "synchronous", "FULL")?;
     // The writer does it between commits.
     database.pragma_update(None, "wal_autocheckpoint", 0)?;

@@ -85,6 +85,11 @@ pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
     })
 }
 
+/// Whether it is not known any more what of the files is on disk: the kernel tells of a write that failed only once.
+pub(super) fn is_unsynced(error: &rusqlite::Error) -> bool {
+    error.sqlite_error().is_some_and(|error| error.extended_code == ffi::SQLITE_IOERR_FSYNC)
+}
+
 fn of(pid: Option<u32>) -> String {
     pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default()
 }

@@ -1,10 +1,9 @@
 //! The embedded store: what must survive a restart, in one SQLite file that only its owner may read.
 //!
 //! One thread owns the only connection that writes (`writer.rs`). Writes wait for it in a bounded queue; it takes what
-//! waits and commits that as one transaction. Another waits until the disk has it, and then tells everybody how it ended
-//! (`syncer.rs`); a third keeps the write-ahead log short (`checkpoint.rs`). What is kept, and the SQL for it, stands in
-//! `credentials.rs`, `counters.rs`, `values.rs` and `spool/`; how the file is opened in `database.rs`, its tables in
-//! `schema.rs`.
+//! waits, commits that as one transaction with one sync of the disk, and then tells everybody how it ended. What is
+//! kept, and the SQL for it, stands in `credentials.rs`, `counters.rs`, `values.rs` and `spool/`; how the file is
+//! opened in `database.rs`, its tables in `schema.rs`.
 
 mod backup;
 mod batch;
@@ -16,10 +15,10 @@ mod error;
 mod key;
 mod lock;
 mod queue;
+mod reader;
 mod salvage;
 mod schema;
 pub mod spool;
-mod syncer;
 mod values;
 mod writer;
 
@@ -38,6 +37,7 @@ use key::Keys;
 use lock::{Held, Lease};
 use pingora_timeout::fast_timeout::fast_timeout;
 use queue::Queue;
+use reader::Reader;
 use rusqlite::Connection;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -81,8 +81,7 @@ struct Shared {
     opened: Instant,
     /// Hears when the writer has ended.
     ended: Mutex<Receiver<()>>,
-    /// Reads do not wait for writes.
-    reader: Mutex<Connection>,
+    reader: Arc<Reader>,
 }
 
 impl Store {
@@ -104,15 +103,15 @@ impl Store {
         } else {
             (database::open(&path)?, None)
         };
-        let reader = database::open_reader(&path)?;
+        let reader = Arc::new(Reader::new(path.clone(), database::open_reader(&path)?));
         lease.opened();
         let queue = Arc::new(Queue::default());
         let writable = Arc::new(AtomicBool::new(true));
         let damaged = Arc::new(AtomicBool::new(false));
         let (ending, ended) = sync_channel(0);
         let health = Health { writable: writable.clone(), damaged: damaged.clone() };
-        let writer = Writer::new(path.clone(), database, queue.clone(), health, held, ending);
-        let writer = writer.map_err(|error| OpenError::of(&path, error))?;
+        let (to_write, to_read) = (queue.clone(), reader.clone());
+        let writer = Writer::new(path.clone(), database, to_write, to_read, health, held, ending);
         std::thread::Builder::new()
             .name("store".to_owned())
             .spawn(move || writer.run())
@@ -127,7 +126,7 @@ impl Store {
             damaged,
             opened: Instant::now(),
             ended: Mutex::new(ended),
-            reader: Mutex::new(reader),
+            reader,
         })))
     }
 
@@ -212,8 +211,7 @@ impl Store {
         &self,
         query: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T, StoreError> {
-        let reader = self.0.reader.lock().unwrap_or_else(PoisonError::into_inner);
-        self.ask(reader.unchecked_transaction().and_then(|moment| query(&moment)))
+        self.ask(self.0.reader.read(query))
     }
 
     /// The same for a query that takes long, by a connection of its own: nobody else's waits for it.

@@ -52,23 +52,27 @@ impl Queue {
         Ok(())
     }
 
-    /// What waits; when nothing does, waits for `patience`. A batch may wait a moment for as many writes as the `last` one
-    /// had. `false` when nothing will follow.
-    pub(super) fn take(&self, last: usize, patience: Duration) -> (Vec<Box<dyn Write>>, bool) {
+    /// Fills `batch` with what waits; when nothing does, waits for `patience`. A batch may wait a moment for as many
+    /// writes as the `last` one had. `false` when nothing will follow.
+    pub(super) fn take(
+        &self,
+        batch: &mut Vec<Box<dyn Write>>,
+        last: usize,
+        patience: Duration,
+    ) -> bool {
         let mut state = self.wait(self.lock(), 1, patience);
         // Who was alone the last time waits for nobody.
         if !state.waiting.is_empty() {
-            state = self.wait(state, last.min(limits::STORE_TRANSACTION), limits::STORE_GATHER);
+            state = self.wait(state, last.min(limits::STORE_BATCH), limits::STORE_GATHER);
         }
-        let mut batch = Vec::with_capacity(state.waiting.len().min(limits::STORE_TRANSACTION));
         let mut bytes = 0;
-        while batch.len() < limits::STORE_TRANSACTION && bytes < limits::STORE_BATCH_BYTES {
+        while batch.len() < limits::STORE_BATCH && bytes < limits::STORE_BATCH_BYTES {
             let Some((size, write)) = state.waiting.pop_front() else { break };
             bytes += size;
             batch.push(write);
         }
         state.bytes -= bytes;
-        (batch, !(state.closed && state.waiting.is_empty()))
+        !(state.closed && state.waiting.is_empty())
     }
 
     /// Takes no more writes. What waits stays.

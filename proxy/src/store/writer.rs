@@ -1,21 +1,20 @@
-//! The thread that writes: what waits, in one transaction. Another one waits for the disk and tells everybody
-//! (`syncer.rs`), and a third moves the log into the database (`checkpoint.rs`).
+//! The thread that writes: a batch, one transaction, one sync of the disk, then everybody is told.
 //!
-//! After a failed commit or sync nobody knows what the kernel still holds of it, and asking again may succeed without having
-//! written. So the connection is dropped, all it wrote last are told that it failed, and only a file that was opened anew and
-//! has taken a write is trusted again.
+//! After a failed commit nobody knows what the kernel still holds of it, and asking again may succeed without having
+//! written. So the connection is dropped, the batch is told that it failed, and only a file that was opened anew and has
+//! taken a write is trusted again; after a sync that failed, only one that nobody else had open, see `database::reopen`.
 
 use super::batch::{self, Batch};
 use super::checkpoint::{Checkpointer, checkpoint};
-use super::error::is_damage;
+use super::error::{is_damage, is_unsynced};
 use super::lock::Held;
 use super::queue::Queue;
-use super::syncer::Syncer;
+use super::reader::Reader;
 use super::{StoreError, database};
 use crate::limits;
 use crate::process_log::Seldom;
 use rusqlite::{Connection, ErrorCode, TransactionBehavior, ffi};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::SyncSender;
@@ -66,30 +65,20 @@ pub(super) struct Health {
     pub(super) damaged: Arc<AtomicBool>,
 }
 
-/// The database and who works on it beside the writer. Given up together.
-struct Disk {
-    database: Connection,
-    syncer: Syncer,
-    /// Without it the writer makes all checkpoints.
-    checkpointer: Option<Checkpointer>,
-}
-
-impl Disk {
-    fn new(path: &Path, database: Connection, health: &Health) -> rusqlite::Result<Disk> {
-        let syncer = Syncer::start(path, health.writable.clone()).map_err(database::io_error)?;
-        database.pragma_update(None, "synchronous", "NORMAL")?;
-        Ok(Disk { database, syncer, checkpointer: Checkpointer::start(path.to_owned()).ok() })
-    }
-}
-
 /// The thread's own.
 pub(super) struct Writer {
     path: PathBuf,
     /// `None` after a failure, until the file can be written again.
-    disk: Option<Disk>,
+    database: Option<Connection>,
+    /// Given up with the database. Without it the writer makes all checkpoints.
+    checkpointer: Option<Checkpointer>,
+    /// Whether a sync has failed, and the file was not opened again since.
+    unsynced: bool,
     /// Whether the file was found damaged. Then no write is tried any more.
     damaged: bool,
     queue: Arc<Queue>,
+    /// Given up with the database after a sync that failed.
+    reader: Arc<Reader>,
     health: Health,
     /// How many writes the last batch had.
     last: usize,
@@ -112,15 +101,19 @@ impl Writer {
         path: PathBuf,
         database: Connection,
         queue: Arc<Queue>,
+        reader: Arc<Reader>,
         health: Health,
         held: Held,
         ended: SyncSender<()>,
-    ) -> rusqlite::Result<Writer> {
-        Ok(Writer {
-            disk: Some(Disk::new(&path, database, &health)?),
+    ) -> Writer {
+        Writer {
+            checkpointer: Checkpointer::start(path.clone()).ok(),
             path,
+            database: Some(database),
+            unsynced: false,
             damaged: false,
             queue,
+            reader,
             health,
             last: 0,
             last_id: batch::first_id(),
@@ -130,64 +123,55 @@ impl Writer {
             said: false,
             _held: held,
             _ended: ended,
-        })
+        }
     }
 
     /// Writes until the store is closed.
     pub(super) fn run(mut self) {
+        let mut batch = Vec::with_capacity(limits::STORE_BATCH);
         loop {
-            let (writes, open) = self.queue.take(self.last, self.patience());
-            let idle = writes.is_empty() && !self.is_busy();
-            let synced = self.disk.as_ref().map_or(Ok(()), |disk| disk.syncer.check());
-            self.note(&synced);
-            self.write(writes);
+            let open = self.queue.take(&mut batch, self.last, self.patience());
+            let idle = batch.is_empty();
+            self.write(&mut batch);
             if !open {
                 break;
             }
             let tidied = if idle { self.rest() } else { Ok(()) }.and_then(|()| self.tidy());
             self.note(&tidied);
         }
-        if let Some(Disk { database, syncer, checkpointer }) = self.disk.take() {
-            drop((syncer, checkpointer));
-            database::empty_log(&database);
+        self.checkpointer = None;
+        if let Some(database) = &self.database {
+            database::empty_log(database);
         }
     }
 
     /// How long it waits for the next write before it looks after itself.
     fn patience(&self) -> Duration {
-        match self.disk {
+        match self.database {
             // Only a start mends it.
             None if self.damaged => Duration::MAX,
             // A broken store tries to mend itself also when nobody writes.
             None => limits::STORE_REOPEN,
-            // It hears of a sync that failed.
-            Some(_) if self.loose || self.erased || self.is_busy() => limits::STORE_IDLE,
+            Some(_) if self.loose || self.erased => limits::STORE_IDLE,
             Some(_) => Duration::MAX,
         }
     }
 
-    /// Whether somebody waits for the disk.
-    fn is_busy(&self) -> bool {
-        self.disk.as_ref().is_some_and(|disk| disk.syncer.is_busy())
-    }
-
-    /// Commits all writes, and has everybody told.
-    fn write(&mut self, mut writes: Vec<Box<dyn Write>>) {
+    /// Writes the batch and tells everybody.
+    fn write(&mut self, writes: &mut Vec<Box<dyn Write>>) {
         if writes.is_empty() {
             return;
         }
         self.last = writes.len();
         self.loose = true;
-        let ended = self.commit(&mut writes);
+        let ended = self.commit(writes);
         self.note(&ended);
-        if let Err(error) = ended {
-            let error = match self.damaged {
-                true => StoreError::Damaged,
-                false => StoreError::Write(error.to_string()),
-            };
-            writes.into_iter().for_each(|write| write.tell(Err(error.clone())));
-        } else if let Some(disk) = &self.disk {
-            disk.syncer.sync(writes);
+        let ended = ended.map_err(|error| match self.damaged {
+            true => StoreError::Damaged,
+            false => StoreError::Write(error.to_string()),
+        });
+        for write in writes.drain(..) {
+            write.tell(ended.clone());
         }
     }
 
@@ -205,7 +189,12 @@ impl Writer {
                 None => {
                     transaction.commit()?;
                     self.last_id = last_id;
-                    return if erased { self.forget(limits::STORE_LOCKED) } else { Ok(()) };
+                    if erased {
+                        // What is written is written; if the log cannot be emptied now, it is later.
+                        let emptied = self.forget(limits::STORE_LOCKED);
+                        self.note(&emptied);
+                    }
+                    return Ok(());
                 }
                 Some((at, error)) if is_its_own(&error) && !transaction.is_autocommit() => {
                     transaction.rollback()?;
@@ -219,13 +208,9 @@ impl Writer {
     /// Has the write-ahead log moved into the database when it has become long. That happens beside the writes; but the log
     /// begins anew only when all of it was moved and nothing was written meanwhile, and so the writer moves the last part.
     fn tidy(&mut self) -> rusqlite::Result<()> {
-        let database = self.database()?;
-        let mut log = database.prepare_cached("PRAGMA wal_checkpoint(NOOP)")?;
-        let [pages, moved]: [i64; 2] = log.query_row((), |row| Ok([row.get(1)?, row.get(2)?]))?;
-        drop(log);
+        let (pages, moved) = database::log_pages(self.database()?)?;
         let long = pages - moved >= limits::STORE_WAL_PAGES;
-        let beside = self.disk.as_mut().and_then(|disk| disk.checkpointer.as_mut());
-        let Some(beside) = beside else {
+        let Some(beside) = &mut self.checkpointer else {
             return if long { checkpoint(self.database()?) } else { Ok(()) };
         };
         if pages < limits::STORE_WAL_PAGES_MAX {
@@ -240,8 +225,7 @@ impl Writer {
 
     /// Waits until nothing is moved into the database beside the writer.
     fn settle(&mut self) -> rusqlite::Result<()> {
-        let beside = self.disk.as_mut().and_then(|disk| disk.checkpointer.as_mut());
-        beside.map_or(Ok(()), Checkpointer::wait)
+        self.checkpointer.as_mut().map_or(Ok(()), Checkpointer::wait)
     }
 
     /// What there is time for while nobody writes.
@@ -286,29 +270,36 @@ impl Writer {
 
     /// The database, opened again if it had to be given up.
     fn database(&mut self) -> rusqlite::Result<&mut Connection> {
-        let disk = match self.disk.take() {
-            Some(disk) => disk,
+        let database = match self.database.take() {
+            Some(database) => database,
             None if self.damaged => {
                 let error = ffi::Error::new(ffi::SQLITE_CORRUPT);
                 return Err(rusqlite::Error::SqliteFailure(error, None));
             }
             None => {
-                let disk = Disk::new(&self.path, database::reopen(&self.path)?, &self.health)?;
+                let database = database::reopen(&self.path, self.unsynced)?;
+                self.unsynced = false;
+                self.checkpointer = Checkpointer::start(self.path.clone()).ok();
                 self.health.writable.store(true, Ordering::Release);
                 if std::mem::take(&mut self.said) {
                     log::warn!("the store can be written again");
                 }
-                disk
+                database
             }
         };
-        Ok(&mut self.disk.insert(disk).database)
+        Ok(self.database.insert(database))
     }
 
     /// Gives a database up that has failed.
     fn note(&mut self, ended: &rusqlite::Result<()>) {
         let Err(error) = ended else { return };
         self.health.writable.store(false, Ordering::Release);
-        self.disk = None;
+        self.checkpointer = None;
+        self.database = None;
+        self.unsynced |= is_unsynced(error);
+        if self.unsynced {
+            self.reader.give_up();
+        }
         if is_damage(error) && !self.damaged {
             self.damaged = true;
             self.health.damaged.store(true, Ordering::Release);

@@ -5,6 +5,8 @@ use super::{Begun, begin, dir, open, size};
 use crate::limits;
 use crate::store::batch::Batch;
 use crate::store::{Store, StoreError};
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, ffi};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use wxedge_tests::folder::Folder;
 
@@ -44,7 +46,7 @@ async fn what_waits_together_is_one_transaction() {
     let folder = Folder::new();
     let store = open(&folder);
     let (held, gate) = hold(&store);
-    let first: Vec<_> = (0..limits::STORE_TRANSACTION).map(|name| put(&store, name)).collect();
+    let first: Vec<_> = (0..limits::STORE_BATCH).map(|name| put(&store, name)).collect();
     // The last of the second batch fails when that is committed, and so all of it does.
     let second: Vec<_> = (10_000..10_099).map(|name| put(&store, name)).collect();
     let bad = run(
@@ -63,7 +65,7 @@ async fn what_waits_together_is_one_transaction() {
     for write in second {
         assert_eq!(write.end().await, failed);
     }
-    let last = limits::STORE_TRANSACTION - 1;
+    let last = limits::STORE_BATCH - 1;
     assert_eq!(store.value(&last.to_string()), Ok(Some(vec![1])));
     assert_eq!(store.value("10000"), Ok(None));
     assert_eq!(put(&store, 1).end().await, Ok(()));
@@ -187,10 +189,9 @@ async fn a_disk_that_does_not_answer_is_not_waited_for_without_end() {
     assert_eq!(store.value("1"), Ok(Some(vec![1])), "it was written all the same");
 }
 
-/// Only a power cut could show what these settings do. SQLite syncs before it moves the log, and the store after each
-/// transaction.
+/// Only a power cut could show what these settings do.
 #[tokio::test]
-async fn the_writer_has_its_settings_also_after_a_failure() {
+async fn the_writer_syncs_every_commit_also_after_a_failure() {
     let folder = Folder::new();
     let store = open(&folder);
     for _ in 0..2 {
@@ -214,11 +215,42 @@ async fn the_writer_has_its_settings_also_after_a_failure() {
                 })
                 .collect::<rusqlite::Result<Vec<_>>>()
         });
-        let expected = ["wal", "Integer(1)", "Integer(2)", "Integer(0)", "Integer(1)"];
-        assert_eq!(settings.await.unwrap(), expected.map(str::to_owned));
+        let full = ["wal", "Integer(2)", "Integer(2)", "Integer(0)", "Integer(1)"];
+        let full = full.map(str::to_owned);
+        assert_eq!(settings.await.unwrap(), full);
         // It gives the connection up: the transaction has ended before the batch has.
         run(&store, "COMMIT").end().await.unwrap_err();
     }
+}
+
+/// What was moved from the log before need not be on disk. Only who opens the database alone moves it once more.
+#[tokio::test]
+async fn after_a_failed_sync_a_database_is_trusted_when_nobody_else_has_it() {
+    let folder = Folder::new();
+    let store = open(&folder);
+    put(&store, 1).end().await.unwrap();
+    let other = Connection::open(dir(&folder).join("wxedge.db")).unwrap();
+    other.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).unwrap();
+    run(&store, "COMMIT").end().await.unwrap_err();
+    assert_eq!(put(&store, 2).end().await, Ok(()), "no sync has failed");
+    let moved = other.query_row("PRAGMA wal_checkpoint(PASSIVE)", (), |row| row.get::<_, i64>(2));
+    assert!(moved.unwrap() > 0);
+    let failed = store.write(|_| {
+        let error = ffi::Error::new(ffi::SQLITE_IOERR_FSYNC);
+        Err::<(), _>(rusqlite::Error::SqliteFailure(error, None))
+    });
+    failed.await.unwrap_err();
+    let refused = put(&store, 3).end().await;
+    assert!(
+        matches!(&refused, Err(StoreError::Write(text)) if text.contains("another connection")),
+        "{refused:?}"
+    );
+    assert!(!store.is_writable());
+    assert_eq!(store.value("1"), Ok(Some(vec![1])), "it is read all the same");
+    drop(other);
+    assert_eq!(put(&store, 4).end().await, Ok(()));
+    assert!(store.is_writable());
+    assert_eq!(store.value("1"), Ok(Some(vec![1])));
 }
 
 #[tokio::test]
