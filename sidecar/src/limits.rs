@@ -40,8 +40,6 @@ pub const NOTIFY_ANSWER_BYTES: usize = 64 << 10;
 pub const NOTIFY_RETRY: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(300)];
 /// The least before one that came too often is tried again: the robots count by the minute.
 pub const NOTIFY_TOO_OFTEN: Duration = Duration::from_secs(60);
-/// Tries of one message.
-pub const NOTIFY_TRIES: u32 = 12;
 /// A message is given up this long after its first try.
 pub const NOTIFY_AGE: Duration = Duration::from_secs(1800);
 

@@ -168,7 +168,10 @@ impl Watch {
         }
         known.history.forget(now);
         if let Some(status) = self.status.borrow().as_ref() {
-            let is_there = |name: &str| status.accounts.iter().any(|one| one.account == name);
+            let is_there = |name: &str| {
+                status.accounts.iter().any(|one| one.account == name)
+                    || status.spool_orphans.iter().any(|one| one.appid == name)
+            };
             known.fired.retain(|(account, _), _| account.is_empty() || is_there(account));
         }
         known.findings.retain(|_, (at, _)| now.saturating_sub(*at) < limits::FINDING_MS);

@@ -75,7 +75,7 @@ fn sighup_takes_a_changed_file_and_refuses_a_bad_one() {
     });
     assert_eq!(sidecar.alerts()[0]["description"], chinese["description"]);
     assert_eq!((reloads("ok"), reloads("refused")), (0.0, 1.0));
-    sidecar.rewrite(&watching.line("", "language = \"en\""));
+    sidecar.rewrite(&watching.clone().line("", "language = \"en\""));
     sidecar.signal(Signal::SIGHUP);
     eventually(PATIENCE, "it speaks English", || {
         let alerts = sidecar.alerts();
@@ -85,6 +85,11 @@ fn sighup_takes_a_changed_file_and_refuses_a_bad_one() {
     assert_eq!((reloads("ok"), reloads("refused")), (1.0, 1.0));
     // What was counted stays counted.
     sidecar.await_sent("webhook", 1);
+    // Who is new has not been told of what fires.
+    let second = App::answering(Answer::json(&serde_json::json!({"errcode": 0})));
+    sidecar.rewrite(&watching.line("notify", &format!("wecom = {:?}", second.url())));
+    sidecar.signal(Signal::SIGHUP);
+    eventually(SOON, "who is new is told", || second.calls() == 1);
 }
 
 #[test]

@@ -196,7 +196,7 @@ impl App {
 
     /// Keeps what the app answered to a redelivery. Redeliveries do not count, but with an open circuit there is no more.
     pub(super) fn redelivered(&mut self, response: &str, response_length: u64) {
-        if !response.is_empty() {
+        if self.circuit_open && !response.is_empty() {
             let (response, response_length) = (Some(excerpt(response)), Some(response_length));
             self.redelivered =
                 Some(Example { ip: None, msg_type: None, response, response_length });

@@ -98,7 +98,7 @@ impl Notify {
     }
 
     /// Where messages go, by key.
-    fn addresses(&self) -> impl Iterator<Item = (&'static str, &Secret)> {
+    pub(crate) fn addresses(&self) -> impl Iterator<Item = (&'static str, &Secret)> {
         let addresses = [
             ("notify.alertmanager", &self.alertmanager),
             ("notify.wecom", &self.wecom),

@@ -60,6 +60,11 @@ impl Grouping {
         }
     }
 
+    /// Has what still fires told once more: there is somebody who was not told.
+    pub(super) fn tell_again(&mut self) {
+        self.told.values_mut().for_each(|told| told.at = 0);
+    }
+
     pub(super) fn memory(&self) -> Memory {
         Memory {
             told: self.told.values().cloned().collect(),

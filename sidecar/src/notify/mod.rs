@@ -21,7 +21,7 @@ pub use lane::Health;
 pub use silence::{Silence, SilenceError, Wanted};
 
 use crate::alert::{Alert, Change};
-use crate::config::{self, Language};
+use crate::config::{self, Language, Secret};
 use crate::observation::Millis;
 use alertmanager::{Alertmanager, Snapshot, Snapshots};
 use dingtalk::DingTalk;
@@ -45,6 +45,8 @@ pub struct Notifier {
     robots: Vec<Arc<Lane<Message>>>,
     snapshots: Snapshots,
     alertmanager: Option<Arc<Lane<Snapshot>>>,
+    /// Who is told.
+    addresses: Vec<(&'static str, Secret)>,
     /// Of every output there was before a change of the configuration.
     counted: Counted,
     /// The lanes that run; they end with this.
@@ -56,6 +58,8 @@ pub struct Notifier {
 #[serde(default)]
 pub struct Saved {
     memory: Memory,
+    /// The keys of those who were told.
+    told: Vec<String>,
     /// By output.
     waiting: BTreeMap<String, Vec<Message>>,
 }
@@ -69,16 +73,26 @@ impl Notifier {
         saved: Saved,
         now: Millis,
     ) -> Notifier {
-        Notifier::counting_on(Counted::new(), config, language, http, saved, now)
+        let knew = saved.told.clone();
+        let mut notifier =
+            Notifier::counting_on(Counted::new(), config, language, http, saved, now);
+        if config.channels().iter().any(|key| !knew.iter().any(|known| known == key)) {
+            notifier.grouping.tell_again();
+        }
+        notifier
     }
 
     /// Takes a changed configuration over. The outputs end; those that take their place begin with [`Notifier::spawn`], send
-    /// what has not been taken yet, and count on.
+    /// what has not been taken yet, and count on. Who is new is told what fires.
     pub fn configure(&mut self, config: &config::Notify, language: Language, now: Millis) {
         let mut counted = std::mem::take(&mut self.counted);
         counted.extend(self.health().into_iter().map(|health| (health.output, health)));
         let (http, saved) = (self.http.clone(), self.save());
+        let knew = std::mem::take(&mut self.addresses);
         *self = Notifier::counting_on(counted, config, language, http, saved, now);
+        if self.addresses.iter().any(|address| !knew.contains(address)) {
+            self.grouping.tell_again();
+        }
     }
 
     fn counting_on(
@@ -105,6 +119,7 @@ impl Notifier {
             robots: robots.into_iter().map(Arc::new).collect(),
             snapshots: Snapshots::new(language),
             alertmanager,
+            addresses: config.addresses().map(|(key, address)| (key, address.clone())).collect(),
             counted,
             tasks: JoinSet::new(),
         }
@@ -170,7 +185,8 @@ impl Notifier {
             let messages = lane.waiting().iter().map(|message| (**message).clone()).collect();
             (lane.health().output.to_owned(), messages)
         });
-        Saved { memory: self.grouping.memory(), waiting: waiting.collect() }
+        let told = self.addresses.iter().map(|(key, _)| (*key).to_owned()).collect();
+        Saved { memory: self.grouping.memory(), told, waiting: waiting.collect() }
     }
 
     /// How each output is doing, for metrics and the page.
