@@ -45,7 +45,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--seconds", type=float, default=2, help="length of a slice")
-    parser.add_argument("--long", action="store_true", help="also send two million callbacks and watch the memory")
+    parser.add_argument("--long", action="store_true", help="also send four million callbacks and watch the memory")
     parser.add_argument("--only", choices=["callbacks", "api", "spool", "sidecar"], help="measures one path; writes nothing")
     parser.add_argument("--against", type=Path, metavar="WXEDGE",
                         help="measures only what a callback costs beside another wxedge; writes nothing")

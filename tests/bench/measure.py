@@ -7,6 +7,7 @@ import select
 import signal
 import subprocess
 import sys
+import time
 
 from processes import LOAD_CORE, RELEASE, ROOT, TARGET, busy_s, cpu_s, free_port, pinned, rss_mb, signal_tree, tree
 from servers import AES_KEY, ANSWER, APPIDS, HELD, TOKEN, UNBOUNDED, Server, callback_edge, never_answers, nginx
@@ -14,7 +15,9 @@ from servers import AES_KEY, ANSWER, APPIDS, HELD, TOKEN, UNBOUNDED, Server, cal
 WARMUP_S = 0.3
 FOREIGN = 0.05
 TRIES = 3
-LONG_REQUESTS = 2_000_000
+LONG_REQUESTS = 4_000_000
+# Before the deadline of 4.3 s.
+HELD_SECONDS = 4
 
 
 class Load:
@@ -105,13 +108,17 @@ def measure_held() -> dict:
         idle = peak = rss_mb([process.pid])
         load = Load(server, 10, connections=HELD, requests=HELD, warmup=0)
         load.go()
-        while not load.done(0.05):
+        begun = time.monotonic()
+        # What comes after that is the spool's: all of them at once.
+        while time.monotonic() - begun < HELD_SECONDS and not load.done(0.05):
             peak = max(peak, rss_mb([process.pid]))
-        return load.result() | {"idle_mb": idle, "peak_mb": peak}
+        while not load.done(0.05):
+            pass
+        return load.result() | {"idle_mb": idle, "peak_mb": peak, "spooled_mb": rss_mb([process.pid])}
 
 
 def measure_long() -> "list[tuple[int, float]]":
-    """Resident memory after every tenth of two million different callbacks."""
+    """Resident memory after every tenth of so many different callbacks: twice as many as an account remembers."""
     with contextlib.ExitStack() as stack:
         app_port, _ = nginx(stack, LOAD_CORE, f"location / {{ return 200 '{ANSWER}'; }}")
         port, process = callback_edge(stack, app_port, app_port)

@@ -67,12 +67,13 @@ def callback_targets(servers, protocol, held, long) -> "list[tuple]":
         targets.append((f"protocol work ({protocol['inbound'] / 1000:.1f} µs in, {protocol['outbound'] / 1000:.1f} µs out) "
                         "in the CPU of a safe callback", f"{share:.0%}", "≤ 15 %", share <= 0.15))
     grown = held["peak_mb"] - held["idle_mb"]
-    targets.append((f"memory of {HELD:,} callbacks held until the deadline, over idle ({held['idle_mb']:.0f} MB)",
+    targets.append((f"memory of {HELD:,} callbacks held until the deadline, over idle ({held['idle_mb']:.0f} MB; "
+                    f"{held['spooled_mb']:.0f} MB when all are in the spool)",
                     f"{grown:.0f} MB", "≤ 80 MB", grown <= 80))
     if long:
-        # Tables that are bounded are full long before the middle: what grows after it grows for ever.
+        # Tables that are bounded are full before the middle: what grows after it grows for ever.
         grown = long[-1][1] - long[len(long) // 2][1]
-        targets.append((f"memory growth over the second of {LONG_REQUESTS / 1e6:.0f} million callbacks "
+        targets.append((f"memory growth over the second half of {LONG_REQUESTS / 1e6:.0f} million callbacks "
                         f"({' → '.join(f'{size:.0f}' for _, size in long)} MB)", f"{max(grown, 0):.1f} MB", "none", grown < 1))
     return targets
 
