@@ -14,7 +14,7 @@ use crate::metrics::{AccountMetrics, Metrics};
 use crate::process_log::Seldom;
 use crate::spool::{AccountSpool, Spool};
 use crate::store::{SavedCredential, Store};
-use crate::upstream::{Failure, Upstream};
+use crate::upstream::{Failure, Fate, Upstream};
 use arc_swap::ArcSwapOption;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -173,10 +173,14 @@ impl Account {
         self.metrics.upstream_failures(&failure).inc();
         self.last_failure.store(Some(Arc::new((unix_now_s(), failure))));
         if self.reminder.is_time() {
-            log::warn!(
-                "{}: {failure}; what it has not taken is kept and delivered again",
-                self.config.name
-            );
+            let fate = match failure {
+                Failure::Invalid => "it has taken the message, and the user gets no reply",
+                _ if failure.fate() == Fate::Dead => {
+                    "its message is a dead letter: mend the app, then replay it"
+                }
+                _ => "what it has not taken is kept and delivered again",
+            };
+            log::warn!("{}: {failure}; {fate}", self.config.name);
         }
     }
 

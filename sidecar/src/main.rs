@@ -51,6 +51,8 @@ fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         // The report has said why.
         Ok(false) => ExitCode::FAILURE,
+        // Who reads the report has seen enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::FAILURE,
         Err(error) => failed(1, &format!("wxedge-sidecar cannot start: {error}")),
     }
 }

@@ -218,10 +218,12 @@ fn what_is_nothing_to_say_sends_nothing() {
 
 #[test]
 fn an_account_that_sends_none_drops_and_counts_them() {
-    for drops in [
-        |main: Account| main.line("late_reply.via = \"drop\""),
-        |main: Account| main.without_secret(),
-    ] {
+    type Drops = (fn(Account) -> Account, &'static str);
+    let why: [Drops; 2] = [
+        (|main| main.line("late_reply.via = \"drop\""), "via_drop"),
+        (|main| main.without_secret(), "no_secret"),
+    ];
+    for (drops, reason) in why {
         let late = Late::with(|builder| builder.main(drops));
         late.say_late("too late");
         late.assert_late(&[("dropped", 1)]);
@@ -230,6 +232,10 @@ fn an_account_that_sends_none_drops_and_counts_them() {
         late.assert_late(&[("dropped", 2)]);
         late.assert_nothing_is_left();
         assert_eq!((late.app.calls(), late.api.count(SEND)), (2, 0));
+        let lines = eventually_some(PATIENCE, "both have a line", || {
+            Some(late.edge.log_of("late_reply")).filter(|lines| lines.len() == 2)
+        });
+        assert!(lines.iter().all(|line| line["reason"] == reason), "{lines:?}");
     }
 }
 

@@ -201,6 +201,7 @@ fn what_the_app_refuses_for_good_is_a_dead_letter_with_its_last_words() {
     }
 
     // A redelivery can end like that too.
+    edge.await_stderr("is a dead letter: mend the app, then replay it");
     app.answer(Answer::new(400, "text/plain", "错".repeat(2_000)));
     app.script([Answer::status(500)]);
     acknowledged(&edge, &Message::text("hi"));

@@ -12,6 +12,7 @@ pub use ask::{Ask, AskError};
 pub use engine::Value;
 pub use ground::Ground;
 
+use crate::callback::unix_now_s;
 use crate::config::Secret;
 use crate::limits;
 use crate::store::SavedCredential;
@@ -357,11 +358,17 @@ impl Credential {
             Outcome::Foreign => log::warn!(
                 "{account}: the {kind} died early: another system refreshes this appid; let it ask wxedge instead"
             ),
-            Outcome::Failed => log::warn!(
-                "{account}: no {kind}{}: {}",
-                status.errcode.map(|code| format!(" ({code})")).unwrap_or_default(),
-                status.action.as_deref().unwrap_or_default()
-            ),
+            Outcome::Failed => {
+                let what = match status.expires.map(|expires| expires - unix_now_s()) {
+                    Some(left) if left > 0 => {
+                        format!("the {kind} is good for {left} s and cannot be refreshed")
+                    }
+                    _ => format!("no {kind}"),
+                };
+                let code = status.errcode.map(|code| format!(" ({code})")).unwrap_or_default();
+                let action = status.action.as_deref().unwrap_or_default();
+                log::warn!("{account}: {what}{code}: {action}");
+            }
             _ => log::info!("{account}: {kind} {result}"),
         }
         let event = json!({

@@ -205,17 +205,21 @@ pub(super) fn parcel(account: &Account, kept: &Kept, answer: &Answer) -> Option<
         return None;
     }
     let messages = answer.customer_service_messages(message.from_user().unwrap_or_default());
-    let dropped = |result| {
-        Tried::begin(account, &kept.content, 0).ended(result, "");
+    let dropped = |result, reason| {
+        Tried::begin(account, &kept.content, 0).ended(result, reason);
         None
     };
     if matches!(answer, Answer::Dropped) {
-        return dropped(LateReply::ContentDropped);
+        return dropped(LateReply::ContentDropped, "");
     }
-    let may_send = account.config.late_reply_via == LateReplyVia::CustomerService
-        && account.credentials.is_some();
-    if messages.is_empty() || !may_send {
-        return dropped(LateReply::Dropped);
+    if account.config.late_reply_via == LateReplyVia::Drop {
+        return dropped(LateReply::Dropped, "via_drop");
+    }
+    if account.credentials.is_none() {
+        return dropped(LateReply::Dropped, "no_secret");
+    }
+    if messages.is_empty() {
+        return dropped(LateReply::Dropped, "no_message");
     }
     // Where there is no window it is over, whatever a clock says.
     let until_s = message.reply_window().map_or(0, |window| {

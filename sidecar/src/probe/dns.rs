@@ -167,10 +167,14 @@ fn fault(error: &NetError) -> Fault {
     Fault::new(FaultKind::DnsFailure, detail)
 }
 
-/// How the answers of several resolvers go together; nothing when there are no two.
+/// How the answers of several resolvers go together; nothing when there are no two, or none has an answer.
 pub(super) fn compare(host: &str, answers: &[Finding]) -> Option<Finding> {
     let [first, _, ..] = answers else { return None };
     let answered: Vec<_> = answers.iter().filter(|one| one.fault.is_none()).collect();
+    // Each has said already what is wrong.
+    if answered.is_empty() {
+        return None;
+    }
     let strangers = |a: &Finding, b: &Finding| {
         a.facts.addresses.iter().all(|address| !b.facts.addresses.contains(address))
     };
@@ -184,7 +188,7 @@ pub(super) fn compare(host: &str, answers: &[Finding]) -> Option<Finding> {
             format!("{} says {address}", resolver_of(one))
         };
         Some(Fault::new(FaultKind::DnsDiffers, format!("{}, {}", part(a), part(b))))
-    } else if !answered.is_empty() && answered.len() < answers.len() {
+    } else if answered.len() < answers.len() {
         let failed = answers.iter().filter(|one| one.fault.is_some()).map(resolver_of);
         let failed = failed.collect::<Vec<_>>().join(", ");
         Some(Fault::new(FaultKind::DnsDiffers, format!("no use: {failed}; others answer")))
