@@ -171,7 +171,7 @@ fn every_refusal_says_what_to_do_in_status_log_metric_and_event() {
             ("access_token".into(), "failed".into())
         );
         assert_eq!((field("errcode"), field("action")), (errcode.into(), token["action"].clone()));
-        edge.await_stderr(&format!("main: no access_token ({errcode}): "));
+        edge.await_stderr(&format!("s and cannot be refreshed ({errcode}): "));
     }
     // The old one serves all the while.
     assert_ok(&get(&edge, USERS));
