@@ -19,6 +19,9 @@ pub(super) struct Signatures {
     replay: Window<WINDOW_S>,
     decrypt: Window<WINDOW_S>,
     firing: Option<Millis>,
+    /// The most of 60 s since it fires: by signature, by time, by encryption.
+    #[serde(default)]
+    most: [u64; 3],
     /// When it last was, or may have been, too much to be over.
     busy: Millis,
     last: Millis,
@@ -41,6 +44,11 @@ impl Signatures {
         if self.firing.is_none() && self.sum(at) >= MANY {
             let windows = [&self.signature, &self.replay, &self.decrypt];
             self.firing = windows.iter().filter_map(|window| window.oldest(at)).min();
+            self.most = [0; 3];
+        }
+        let now = [self.signature.sum(at), self.replay.sum(at), self.decrypt.sum(at)];
+        if now.iter().sum::<u64>() > self.most.iter().sum() {
+            self.most = now;
         }
     }
 
@@ -70,17 +78,13 @@ impl Signatures {
         account: &str,
         clock_ahead_s: Option<i64>,
     ) -> Option<Sign> {
+        let [signature, replay, decrypt] = self.most;
         Some(Sign {
             kind: Kind::SignatureFailures,
             account: Some(account.to_owned()),
             level: Level::Firing,
             severity: Kind::SignatureFailures.severity(),
-            cause: Cause::Signatures {
-                signature: self.signature.sum(now),
-                replay: self.replay.sum(now),
-                decrypt: self.decrypt.sum(now),
-                clock_ahead_s,
-            },
+            cause: Cause::Signatures { signature, replay, decrypt, clock_ahead_s },
             first: self.firing?,
             last: self.last,
             count: self.sum(now),

@@ -22,17 +22,19 @@ export function accounts(data) {
 
 function card(account, data) {
   const { upstream = {}, spool = {}, source_ip: source = {} } = account;
-  const about = [account.account, account.appid, named('mode', account.mode), account.path];
+  // What was known before the edge was lost is no verdict on now.
+  const tone = (known) => (data.edge && !data.edge.up ? 'none' : known ?? 'none');
+  const about = [account.nickname && account.account, account.appid, named('mode', account.mode), account.path];
   return h('article.card', { 'data-key': account.account },
     h('header', null,
       h('h3', null, account.nickname || account.account),
-      state(PUSHING[account.markfail] ?? 'none', named('markfail', account.markfail))),
+      state(tone(PUSHING[account.markfail]), named('markfail', account.markfail))),
     h('p.about', null, about.filter(Boolean).join(' · ')),
     strip(minutes(data.history, account.account)),
     h('dl', null,
       fact(t('last_callback'), account.last_callback
         ? h('span', { title: clock(account.last_callback) }, t('ago', since(account.last_callback))) : t('never')),
-      fact(t('app'), state(CIRCUIT[upstream.circuit] ?? 'none', named('circuit', upstream.circuit)),
+      fact(t('app'), state(tone(CIRCUIT[upstream.circuit]), named('circuit', upstream.circuit)),
         h('span.mono', null, [upstream.host, upstream.port].filter(Boolean).join(':')), upstream.in_flight > 0 && h('span.aside', null, t('in_flight', count(upstream.in_flight)))),
       fact(t('spool_short'),
         state(spool.oldest_s > OLD_S ? 'bad' : spool.pending ? 'warn' : 'none', t('pending_n', count(spool.pending))),

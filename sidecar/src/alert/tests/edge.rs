@@ -146,6 +146,11 @@ fn rejections_around_the_threshold_are_told_once() {
     world.summary(&[("rejected_signature", 9)], &[]);
     world.pass(57);
     assert_eq!(world.changes(), []);
+    let cause = &world.alert(Kind::SignatureFailures).unwrap().cause;
+    assert!(
+        matches!(cause, Cause::Signatures { signature: 22, .. }),
+        "{cause:?}: its worst minute"
+    );
     world.pass(3);
     assert_eq!(world.changes(), [(Kind::SignatureFailures, State::Resolved)]);
 }
