@@ -112,8 +112,6 @@ def measure_held() -> dict:
         # What comes after that is the spool's: all of them at once.
         while time.monotonic() - begun < HELD_SECONDS and not load.done(0.05):
             peak = max(peak, rss_mb([process.pid]))
-        while not load.done(0.05):
-            pass
         return load.result() | {"idle_mb": idle, "peak_mb": peak, "spooled_mb": rss_mb([process.pid])}
 
 

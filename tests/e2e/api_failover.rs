@@ -94,6 +94,18 @@ fn a_base_that_refuses_is_left_at_once_and_used_again_when_it_stays() {
 }
 
 #[test]
+fn a_kept_connection_that_turns_out_dead_leads_to_any_base() {
+    let first = Wechat::start();
+    let second = first.beside();
+    let edge = between(&first, &second).start();
+    assert_ok(&users(&edge));
+    first.refuse_connections();
+    first.fault_next(USERS, 1, Fault::StaleKeepAlive);
+    assert_ok(&users(&edge));
+    assert_eq!(second.count(USERS), 1);
+}
+
+#[test]
 fn with_all_bases_down_the_answer_says_so_and_works_again_after() {
     let first = Wechat::start();
     let second = first.beside();

@@ -142,8 +142,8 @@ fn a_name_that_nobody_knows() {
     assert_eq!(fired["severity"], "high");
 }
 
-/// The sidecar's alert about a name, as soon as it is also about a resolver that does with questions what `answer` says.
-fn about_resolver(alert: &str, answer: fn(&mut [u8]) -> bool) -> Value {
+/// An alert about a name is also about a resolver that does with questions what `answer` says.
+fn about_resolver(alert: &str, severity: &str, answer: fn(&mut [u8]) -> bool) {
     let names = UdpSocket::bind("127.0.0.1:0").unwrap();
     let resolver = names.local_addr().unwrap().to_string();
     // It ends with the process: a test is one.
@@ -159,10 +159,14 @@ fn about_resolver(alert: &str, answer: fn(&mut [u8]) -> bool) -> Value {
     let sidecar = public(&edge, "http://nobody.wxedge.test/wechat/main")
         .line("probe", &format!("dns_resolvers = [{resolver:?}]"))
         .start();
-    eventually_some(SOON, "the resolver is named", || {
+    let fired = eventually_some(SOON, "the resolver is named", || {
         let fired = sidecar.await_alert(alert, "firing", SOON);
         fired["description"].as_str()?.contains(&resolver).then_some(fired)
-    })
+    });
+    assert_eq!(
+        (fired["severity"].as_str(), fired["account"].as_str()),
+        (Some(severity), Some("main"))
+    );
 }
 
 /// Makes an answer of a question: an error, and nothing else.
@@ -174,27 +178,15 @@ fn error(message: &mut [u8], code: u8) -> bool {
 
 #[test]
 fn a_resolver_that_refuses() {
-    let fired = about_resolver("dns_failure", |message| error(message, 5));
-    assert_eq!(
-        (fired["severity"].as_str(), fired["account"].as_str()),
-        (Some("high"), Some("main"))
-    );
+    about_resolver("dns_failure", "high", |message| error(message, 5));
 }
 
 #[test]
 fn a_resolver_that_says_there_is_no_such_name() {
-    let fired = about_resolver("dns_failure", |message| error(message, 3));
-    assert_eq!(
-        (fired["severity"].as_str(), fired["account"].as_str()),
-        (Some("high"), Some("main"))
-    );
+    about_resolver("dns_failure", "high", |message| error(message, 3));
 }
 
 #[test]
 fn a_resolver_that_does_not_answer() {
-    let fired = about_resolver("dns_timeout", |_| false);
-    assert_eq!(
-        (fired["severity"].as_str(), fired["account"].as_str()),
-        (Some("medium"), Some("main"))
-    );
+    about_resolver("dns_timeout", "medium", |_| false);
 }

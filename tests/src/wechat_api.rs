@@ -313,6 +313,12 @@ impl Api {
 
     /// Refuses connections, and ends those that are there; the port stays its own.
     pub fn stop_listening(&self) {
+        self.refuse_connections();
+        self.close_connections();
+    }
+
+    /// Refuses connections; those that are there stay.
+    pub fn refuse_connections(&self) {
         self.server.stop_listening();
     }
 

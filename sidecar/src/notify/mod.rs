@@ -62,6 +62,11 @@ pub struct Saved {
     told: Vec<String>,
     /// By output.
     waiting: BTreeMap<String, Vec<Message>>,
+    /// The same as `told` with their addresses, for a change of the configuration.
+    #[serde(skip)]
+    addresses: Vec<(&'static str, Secret)>,
+    #[serde(skip)]
+    counted: Counted,
 }
 
 impl Notifier {
@@ -73,40 +78,19 @@ impl Notifier {
         saved: Saved,
         now: Millis,
     ) -> Notifier {
-        let knew = saved.told.clone();
-        let mut notifier =
-            Notifier::counting_on(Counted::new(), config, language, http, saved, now);
-        if config.channels().iter().any(|key| !knew.iter().any(|known| known == key)) {
-            notifier.grouping.tell_again();
+        let Saved { memory, told, waiting, addresses: before, counted } = saved;
+        let knew = |key: &'static str, address: &Secret| match before.is_empty() {
+            true => told.iter().any(|known| known == key),
+            false => before.iter().any(|(known, its)| *known == key && its == address),
+        };
+        let mut grouping = Grouping::new(config.repeat_interval, memory, now);
+        if config.addresses().any(|(key, address)| !knew(key, address)) {
+            grouping.tell_again();
         }
-        notifier
-    }
-
-    /// Takes a changed configuration over. The outputs end; those that take their place begin with [`Notifier::spawn`], send
-    /// what has not been taken yet, and count on. Who is new is told what fires.
-    pub fn configure(&mut self, config: &config::Notify, language: Language, now: Millis) {
-        let mut counted = std::mem::take(&mut self.counted);
-        counted.extend(self.health().into_iter().map(|health| (health.output, health)));
-        let (http, saved) = (self.http.clone(), self.save());
-        let knew = std::mem::take(&mut self.addresses);
-        *self = Notifier::counting_on(counted, config, language, http, saved, now);
-        if self.addresses.iter().any(|address| !knew.contains(address)) {
-            self.grouping.tell_again();
-        }
-    }
-
-    fn counting_on(
-        counted: Counted,
-        config: &config::Notify,
-        language: Language,
-        http: Client,
-        saved: Saved,
-        now: Millis,
-    ) -> Notifier {
         let lane = |receiver| Lane::new(receiver, &counted);
         let robots: Vec<_> = receivers(config, language).into_iter().map(lane).collect();
         for lane in &robots {
-            for message in saved.waiting.get(lane.health().output).into_iter().flatten() {
+            for message in waiting.get(lane.health().output).into_iter().flatten() {
                 lane.push(Arc::new(message.clone()));
             }
         }
@@ -115,7 +99,7 @@ impl Notifier {
             alertmanager.map(|receiver| Arc::new(Lane::new(Box::new(receiver), &counted)));
         Notifier {
             http,
-            grouping: Grouping::new(config.repeat_interval, saved.memory, now),
+            grouping,
             robots: robots.into_iter().map(Arc::new).collect(),
             snapshots: Snapshots::new(language),
             alertmanager,
@@ -123,6 +107,12 @@ impl Notifier {
             counted,
             tasks: JoinSet::new(),
         }
+    }
+
+    /// Takes a changed configuration over. The outputs end; those that take their place begin with [`Notifier::spawn`], send
+    /// what has not been taken yet, and count on. Who is new is told what fires.
+    pub fn configure(&mut self, config: &config::Notify, language: Language, now: Millis) {
+        *self = Notifier::new(config, language, self.http.clone(), self.save(), now);
     }
 
     /// Starts a task for each output, once. They end when this is dropped.
@@ -185,8 +175,15 @@ impl Notifier {
             let messages = lane.waiting().iter().map(|message| (**message).clone()).collect();
             (lane.health().output.to_owned(), messages)
         });
-        let told = self.addresses.iter().map(|(key, _)| (*key).to_owned()).collect();
-        Saved { memory: self.grouping.memory(), told, waiting: waiting.collect() }
+        let mut counted = self.counted.clone();
+        counted.extend(self.health().into_iter().map(|health| (health.output, health)));
+        Saved {
+            memory: self.grouping.memory(),
+            told: self.addresses.iter().map(|(key, _)| (*key).to_owned()).collect(),
+            waiting: waiting.collect(),
+            addresses: self.addresses.clone(),
+            counted,
+        }
     }
 
     /// How each output is doing, for metrics and the page.

@@ -82,15 +82,13 @@ impl Server {
         self.listener.local_addr().expect("a listener")
     }
 
-    /// Refuses connections and ends those that are there. The port stays taken.
+    /// Refuses connections. Those that are there and the port stay.
     pub(super) fn stop_listening(&self) {
         let mut listens = lock(&self.listens);
         *listens = false;
         // Linux: the socket keeps its port and stops listening; whoever accepts gets an error.
         let _stopped =
             nix::sys::socket::shutdown(self.listener.as_raw_fd(), nix::sys::socket::Shutdown::Both);
-        drop(listens);
-        self.close_connections();
     }
 
     pub(super) fn listen_again(&self) {

@@ -68,8 +68,8 @@ pub(super) fn advice(topic: &Topic) -> Result<Advice, &Cause> {
         },
         Topic::StoreDamaged => Advice {
             meaning: [
-                "运行中发现存储已损坏：wxedge 会退出（退出码 3）。",
-                "The store was found damaged while in use: the edge is about to end (exit code 3).",
+                "运行中发现存储已损坏：wxedge 会退出（退出码 3），刚重建过一次的则不写存储继续运行。",
+                "The store was found damaged while in use: the edge ends (exit code 3), or goes on without it if it was just mended.",
             ],
             fix: [
                 "确认服务管理器会重新启动它，启动时会救回能读的消息；再用 smartctl、dmesg 检查磁盘。",
