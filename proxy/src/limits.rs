@@ -217,8 +217,10 @@ pub const SPOOL_ALIVE: Duration = Duration::from_secs(600);
 pub const SPOOL_IDLE: Duration = Duration::from_secs(1);
 /// How often old dead letters are looked for.
 pub const SPOOL_EXPIRE: Duration = Duration::from_secs(60);
-/// Entries that one transaction replays, deletes or forgets.
+/// Entries that one transaction replays, deletes or forgets, and that are read at a time at start.
 pub const SPOOL_CHUNK: usize = 1_000;
+/// Chunks that are read at start before those before them are dealt with.
+pub const SPOOL_CHUNKS_AHEAD: usize = 4;
 /// Of an entry that counts more bytes a page of the list reads only the beginning, a quarter of this.
 pub const SPOOL_LISTED_WHOLE: u64 = 16 * 1024;
 /// Entries on one page of the list.

@@ -29,14 +29,14 @@ def free_port(given=set()) -> int:
             return port
 
 
-def pinned(core: int):
-    """What a child does before it becomes the program."""
+def pinned(core: "int | None"):
+    """What a child does before it becomes the program: it keeps to a core, or to none."""
     def prepare():
-        os.sched_setaffinity(0, {core})
+        os.sched_setaffinity(0, range(os.cpu_count()) if core is None else {core})
     return prepare
 
 
-def start(stack: contextlib.ExitStack, command: list, core: int, port: int, environment: "dict | None" = None):
+def start(stack: contextlib.ExitStack, command: list, core: "int | None", port: int, environment: "dict | None" = None):
     """Starts a server, waits until it listens, and ends it when the stack ends."""
     name = Path(command[0]).name
     log = stack.enter_context(open(WORK / f"{name}-{port}.log", "w+"))

@@ -69,7 +69,7 @@ def pingora_pass(stack: contextlib.ExitStack, app_port: int) -> "tuple[int, subp
 
 
 def wxedge(stack: contextlib.ExitStack, ports: "dict[str, int]", config: str, program: Path = PROGRAM,
-           store: "Path | None" = None) -> subprocess.Popen:
+           store: "Path | None" = None, core: "int | None" = SERVER_CORE) -> subprocess.Popen:
     """An edge whose listeners have these ports; `config` is the rest of its configuration."""
     ports = {name: ports.get(name) or free_port() for name in ("callback", "api", "admin")}
     port = ports["callback"]
@@ -85,7 +85,7 @@ def wxedge(stack: contextlib.ExitStack, ports: "dict[str, int]", config: str, pr
         [store]
         url = "embedded:{store or WORK / f'wxedge-{port}'}"
         {config}""")
-    return start(stack, [program, "run", "--config", path], SERVER_CORE, port)
+    return start(stack, [program, "run", "--config", path], core, port)
 
 
 def callback_edge(stack: contextlib.ExitStack, app_port: int, held_port: int, program: Path = PROGRAM,

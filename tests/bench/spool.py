@@ -14,7 +14,7 @@ import urllib.error
 import urllib.request
 
 from measure import Load
-from processes import HERE, LOAD_CORE, ROOT, WORK, free_port, rss_mb
+from processes import HERE, LOAD_CORE, ROOT, WORK, free_port, pinned, rss_mb
 from servers import AES_KEY, APPIDS, TOKEN, Server, nginx, wxedge
 
 # What bench-spool measures.
@@ -37,9 +37,8 @@ def bench_spool(*arguments, slow: bool = False) -> str:
         library = WORK / "sync_slow.so"
         subprocess.run(["cc", "-O2", "-shared", "-fPIC", "-o", library, HERE / "sync_slow.c"], check=True)
         environment["LD_PRELOAD"] = str(library)
-    everywhere = range(os.cpu_count())
     done = subprocess.run([program, *map(str, arguments)], env=environment, check=True, stdout=subprocess.PIPE, text=True,
-                          preexec_fn=lambda: os.sched_setaffinity(0, everywhere))
+                          preexec_fn=pinned(None))
     return done.stdout
 
 
@@ -69,7 +68,7 @@ class Edge:
             encoding_aes_keys = ["{AES_KEY}"]
             source_ip = "off"
             upstream.url = "http://127.0.0.1:{app_port}/"
-            """, store=store)
+            """, store=store, core=None)
         while not self.is_ready():
             time.sleep(0.005)
         self.ready_s = time.monotonic() - begun

@@ -198,7 +198,7 @@ impl Store {
     ) -> Result<T, StoreError> {
         let (waiter, answer) = oneshot::channel();
         self.0.queue.put(bytes, Box::new(Waiting::new(apply, waiter)))?;
-        answer.await.unwrap_or(Err(StoreError::Closed))
+        answer.await.map_or(Err(StoreError::Closed), |(answer, _apply)| answer)
     }
 
     /// Has the next start look over the whole database, and save what can be read: something was found damaged.

@@ -29,15 +29,18 @@ pub(super) trait Write: Send {
     fn tell(self: Box<Self>, ended: Result<(), StoreError>);
 }
 
+/// How a write ended, and the write itself: its memory is given back by who took it.
+pub(super) type Ended<F, T> = (Result<T, StoreError>, F);
+
 /// A write and who waits for it.
 pub(super) struct Waiting<F, T> {
     apply: F,
     value: Option<T>,
-    waiter: oneshot::Sender<Result<T, StoreError>>,
+    waiter: oneshot::Sender<Ended<F, T>>,
 }
 
 impl<F, T> Waiting<F, T> {
-    pub(super) fn new(apply: F, waiter: oneshot::Sender<Result<T, StoreError>>) -> Waiting<F, T> {
+    pub(super) fn new(apply: F, waiter: oneshot::Sender<Ended<F, T>>) -> Waiting<F, T> {
         Waiting { apply, value: None, waiter }
     }
 }
@@ -53,9 +56,9 @@ where
     }
 
     fn tell(self: Box<Self>, ended: Result<(), StoreError>) {
-        let Waiting { value, waiter, .. } = *self;
+        let Waiting { apply, value, waiter } = *self;
         // Who no longer waits need not know.
-        let _gone = waiter.send(ended.and_then(|()| value.ok_or(StoreError::Closed)));
+        let _gone = waiter.send((ended.and_then(|()| value.ok_or(StoreError::Closed)), apply));
     }
 }
 

@@ -57,6 +57,18 @@ impl<K: Ord + Copy, V> Pages<K, V> {
 
     /// Puts an entry in, instead of the one with the same key if there is one.
     pub(super) fn insert(&mut self, key: K, value: V) {
+        // Most keys are higher than all before: for them the page need not be looked for.
+        if let Some(mut last) = self.pages.last_entry()
+            && last.get().last().is_some_and(|last| last.0 < key)
+        {
+            let page = last.get_mut();
+            if page.len() == PAGE {
+                return self.begin(key, value);
+            }
+            page.push((key, value));
+            self.len += 1;
+            return;
+        }
         let Some((_, page)) = self.pages.range_mut(..=key).next_back() else {
             return self.begin(key, value);
         };

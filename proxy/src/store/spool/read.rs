@@ -8,6 +8,7 @@ use crate::store::key::Keys;
 use crate::store::{Store, StoreError};
 use rusqlite::{Connection, OptionalExtension};
 use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, sync_channel};
 
 /// Which entries a page of the list shows.
 #[derive(Debug, Clone, Default)]
@@ -41,19 +42,13 @@ impl Store {
     ///
     /// # Errors
     /// When the file cannot be read.
-    pub fn spooled(&self, mut each: impl FnMut(Entry)) -> Result<u64, StoreError> {
-        self.read_long(|database| {
-            let mut query =
-                database.prepare(concat!("SELECT ", columns!(), " FROM entry ORDER BY id"))?;
-            let mut rows = query.query(())?;
-            let (mut appids, mut senseless) = (Appids::default(), 0);
-            while let Some(row) = rows.next()? {
-                match row::entry_with(row, |appid| appids.get(appid)) {
-                    Ok(entry) => each(entry),
-                    Err(_) => senseless += 1,
-                }
-            }
-            Ok(senseless)
+    pub fn spooled(&self, each: impl FnMut(Entry)) -> Result<u64, StoreError> {
+        // A million take a while: they are read while those before are dealt with.
+        let (chunks, read) = sync_channel(limits::SPOOL_CHUNKS_AHEAD);
+        std::thread::scope(|scope| {
+            let reading = scope.spawn(|| self.read_long(|database| read_entries(database, chunks)));
+            read.into_iter().flatten().for_each(each);
+            reading.join().unwrap_or(Err(StoreError::Closed))
         })
     }
 
@@ -182,6 +177,27 @@ impl Store {
             listed(database, &self.0.keys, entry, content).map(Some)
         })
     }
+}
+
+/// Sends all entries, in the order of their ids. Gives the number of rows that make no sense.
+fn read_entries(database: &Connection, chunks: SyncSender<Vec<Entry>>) -> rusqlite::Result<u64> {
+    let mut query = database.prepare(concat!("SELECT ", columns!(), " FROM entry ORDER BY id"))?;
+    let mut rows = query.query(())?;
+    let (mut appids, mut senseless) = (Appids::default(), 0);
+    let mut chunk = Vec::with_capacity(limits::SPOOL_CHUNK);
+    while let Some(row) = rows.next()? {
+        match row::entry_with(row, |appid| appids.get(appid)) {
+            Ok(entry) => chunk.push(entry),
+            Err(_) => senseless += 1,
+        }
+        if chunk.len() == limits::SPOOL_CHUNK {
+            let full = std::mem::replace(&mut chunk, Vec::with_capacity(limits::SPOOL_CHUNK));
+            // Who reads takes all of them.
+            let _taken = chunks.send(full);
+        }
+    }
+    let _taken = chunks.send(chunk);
+    Ok(senseless)
 }
 
 fn listed(
