@@ -51,7 +51,7 @@ enum Command {
         to: PathBuf,
     },
     /// Play WeChat: send one callback and show the answer.
-    Send(send::Arguments),
+    Send(Box<send::Arguments>),
     /// Print what stands for an openid in the log.
     HashOpenid {
         /// The configuration.
@@ -189,6 +189,7 @@ mod tests {
             "wxedge backup --config f.toml --to folder",
             "wxedge send --config f.toml --account main text 你好",
             "wxedge send --config f.toml event subscribe",
+            "wxedge send --config f.toml --openid oUser_-1 text hi",
             "wxedge send --config f.toml --url http://127.0.0.1:1/x --file message.xml",
             "wxedge hash-openid --config f.toml oABC",
         ];
@@ -202,6 +203,7 @@ mod tests {
             "wxedge run",
             "wxedge backup --config f.toml",
             "wxedge send --config f.toml",
+            "wxedge send --config f.toml --openid a]]>b text hi",
             "wxedge hash-openid --config f.toml",
         ] {
             assert!(Line::try_parse_from(line.split(' ')).is_err(), "{line}");

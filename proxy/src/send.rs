@@ -47,6 +47,9 @@ pub(crate) struct Arguments {
     /// Certificate authority to trust besides the system's, a PEM file.
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
+    /// The user it comes from, such as yourself, who then gets late replies; by default one whom nobody has met before.
+    #[arg(long, value_parser = openid, conflicts_with = "file")]
+    openid: Option<String>,
     /// Send this message, unencrypted XML (or JSON) as in WeChat's documents.
     #[arg(long, value_name = "FILE", conflicts_with = "kind")]
     file: Option<PathBuf>,
@@ -63,6 +66,15 @@ impl Arguments {
     /// `--config`.
     pub(crate) fn config(&self) -> &Path {
         &self.config
+    }
+}
+
+/// What can be an openid: WeChat's have 28 of these characters.
+fn openid(text: &str) -> Result<String, &'static str> {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    match text.bytes().all(fits) && (1..=64).contains(&text.len()) {
+        true => Ok(text.to_owned()),
+        false => Err("an openid is letters, digits, - and _"),
     }
 }
 
@@ -104,7 +116,11 @@ pub(crate) fn run(config: &Config, arguments: &Arguments) -> ExitCode {
 fn exchange(config: &Config, arguments: &Arguments) -> Result<Verdict, String> {
     let account = choose(config, arguments.account.as_deref())?;
     let url = arguments.url.clone().map_or_else(|| default_url(&config.listen, account), Ok)?;
-    let sender = Sender::new(account, Moment::now()?)?;
+    let mut moment = Moment::now()?;
+    if let Some(openid) = &arguments.openid {
+        moment.openid.clone_from(openid);
+    }
+    let sender = Sender::new(account, moment)?;
     let outgoing = match (&arguments.file, arguments.kind) {
         (Some(file), _) => {
             let bytes = fs::read(file)

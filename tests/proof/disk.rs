@@ -70,6 +70,48 @@ fn no_acknowledgement(fail: impl Fn(&Disk)) {
     well.journal.report().assert_kept();
 }
 
+/// The write-ahead log is on disk, but what is moved from it into the database is not: the edge must not take it for moved.
+#[test]
+fn what_a_failed_sync_of_the_database_has_lost_is_moved_once_more() {
+    let disk = Disk::new();
+    let ill = Ill::start(FAILS, USERS);
+    let builder = disk.under(edge()).accounts([ill.account("main")]);
+    let mut edge = builder.start();
+    let wechat = edge.wechat();
+    ill.write(&wechat, 20);
+    disk.lose_the_database();
+    for _ in 0..3 {
+        eventually(PATIENCE, "the edge hears of it", || {
+            // Side by side: only what is moved while others write is not synced at once.
+            std::thread::scope(|scope| {
+                for user in 0..USERS {
+                    let (ill, wechat) = (&ill, &wechat);
+                    scope.spawn(move || (0..10).for_each(|_| drop(ill.deliver(wechat, user))));
+                }
+            });
+            !writable(&edge)
+        });
+        eventually(PATIENCE, "the log can be written", || {
+            ill.deliver(&wechat, 0).verdict == Verdict::Acknowledged
+        });
+    }
+    assert!(disk.hits() > 1, "it asked the disk");
+    disk.heal();
+    eventually(PATIENCE, "the edge mends itself", || {
+        ill.deliver(&wechat, 0).verdict == Verdict::Acknowledged
+    });
+    ill.write(&wechat, 20);
+    edge.kill();
+    disk.cut_power(&edge.folder().path().join("store/wxedge.db"));
+    ill.recover();
+    let edge = builder.folder(&edge.folder()).start();
+    assert!(edge.status()["store"]["salvaged"].is_null());
+    spool::await_empty(&edge, None, PATIENCE);
+    let report = ill.journal.report();
+    println!("{report}");
+    report.assert_kept();
+}
+
 #[test]
 fn a_slow_disk_keeps_nobody_waiting_longer_than_wechat_does() {
     let ruler = Ruler::start();

@@ -4,7 +4,7 @@
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -20,6 +20,10 @@ pub struct Disk {
     control: File,
 }
 
+/// The bytes of a `struct page` in disk.c, and how many there are.
+const PAGE: usize = 8 + 8192;
+const PAGES: u64 = 4096;
+
 /// The fields of `struct control` in disk.c.
 #[derive(Debug, Clone, Copy)]
 enum Field {
@@ -27,6 +31,7 @@ enum Field {
     SyncDelayMs,
     LogUnsynced,
     WriteErrno,
+    Losing,
     Hits,
 }
 
@@ -46,6 +51,8 @@ impl Disk {
         assert!(made.success(), "{source} does not compile");
         let path = folder.write("control", [0; 4 * (Field::Hits as usize + 1)]);
         let control = File::options().read(true).write(true).open(path).expect("a control file");
+        let pages = File::create(folder.path().join("pages")).expect("a file");
+        pages.set_len(PAGES * PAGE as u64).expect("a file");
         Disk { folder, control }
     }
 
@@ -56,6 +63,7 @@ impl Disk {
         builder
             .env("LD_PRELOAD", &path("disk.so").display().to_string())
             .env("WXEDGE_TEST_DISK", &path("control").display().to_string())
+            .env("WXEDGE_TEST_DISK_PAGES", &path("pages").display().to_string())
     }
 
     /// Syncs fail.
@@ -78,9 +86,31 @@ impl Disk {
         self.set(Field::WriteErrno, error as i32);
     }
 
+    /// What is written to the database itself, and not to its write-ahead log, is only in the system's memory from now on.
+    /// The next sync of it says so, once, as Linux does.
+    pub fn lose_the_database(&self) {
+        self.set(Field::Losing, 1);
+    }
+
+    /// The system's memory is gone: the database has what the disk has.
+    ///
+    /// # Panics
+    /// When it is not there.
+    pub fn cut_power(&self, database: &Path) {
+        let database = File::options().write(true).open(database).expect("a database");
+        let pages = std::fs::read(self.folder.path().join("pages")).expect("the pages");
+        for page in pages.chunks_exact(PAGE) {
+            let (end, bytes) = page.split_first_chunk().expect("a page");
+            if let Some(at) = u64::from_ne_bytes(*end).checked_sub(bytes.len() as u64) {
+                database.write_all_at(bytes, at).expect("a database");
+            }
+        }
+    }
+
     /// It does as it is asked again.
     pub fn heal(&self) {
-        for field in [Field::SyncErrno, Field::SyncDelayMs, Field::LogUnsynced, Field::WriteErrno] {
+        use Field::{LogUnsynced, Losing, SyncDelayMs, SyncErrno, WriteErrno};
+        for field in [SyncErrno, SyncDelayMs, LogUnsynced, WriteErrno, Losing] {
             self.set(field, 0);
         }
     }

@@ -23,8 +23,8 @@ pub(super) struct Moment {
     nonce: String,
     /// For the encryption.
     random: [u8; 16],
-    /// A user nobody has met before.
-    openid: String,
+    /// A user nobody has met before, unless one was named.
+    pub(super) openid: String,
     /// A number no message had before.
     msg_id: String,
 }

@@ -271,6 +271,29 @@ fn the_request_has_wechat_s_headers() {
 }
 
 #[test]
+fn a_named_user_is_who_it_comes_from() {
+    let (url, edge) = serve("HTTP/1.1 200 OK\r\ncontent-length: 7\r\n\r\nsuccess");
+    let arguments = Arguments {
+        config: PathBuf::new(),
+        account: None,
+        url: Some(url),
+        ca: None,
+        openid: Some(openid("oMyself_-1").unwrap()),
+        file: None,
+        kind: Some(Kind::Text),
+        value: Some("hi".to_owned()),
+        event_key: None,
+    };
+    assert!(exchange(&config("plain"), &arguments).unwrap().is_good());
+    let request = edge.join().unwrap();
+    assert!(request.contains("&openid=oMyself_-1"), "{request}");
+    assert!(request.contains("<FromUserName><![CDATA[oMyself_-1]]></FromUserName>"), "{request}");
+    for wrong in ["", "a b", "a]]>", &"o".repeat(65)] {
+        assert!(openid(wrong).is_err(), "{wrong}");
+    }
+}
+
+#[test]
 fn no_answer_is_explained_without_the_query() {
     let rows = [
         ("HTTP/1.1 200 OK\r\ncontent-length: 70\r\n\r\nsuccess", "the answer broke off: "),

@@ -46,7 +46,10 @@ impl Store {
         // A million take a while: they are read while those before are dealt with.
         let (chunks, read) = sync_channel(limits::SPOOL_CHUNKS_AHEAD);
         std::thread::scope(|scope| {
-            let reading = scope.spawn(|| self.read_long(|database| read_entries(database, chunks)));
+            let reading = std::thread::Builder::new()
+                .name("spool-read".to_owned())
+                .spawn_scoped(scope, || self.read_long(|database| read_entries(database, chunks)))
+                .map_err(|error| StoreError::Read(error.to_string()))?;
             read.into_iter().flatten().for_each(each);
             reading.join().unwrap_or(Err(StoreError::Closed))
         })
