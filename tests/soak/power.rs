@@ -54,8 +54,9 @@ fn a_disk_that_skips_syncs_loses_some() {
     assert!(lost > 0, "the proof does not notice a loss");
 }
 
-/// Runs the edge, on `disk` with one that skips syncs once the edge has started, and cuts the power; until something is lost, or often enough. Says how often,
-/// how many messages the edge answered for at those moments, all together, and how many of them were lost.
+/// Runs the edge, on `disk` with one that skips syncs once the edge has started, and cuts the power; until something is
+/// lost, or often enough. Says how often, how many messages the edge answered for at those moments, all together, and how
+/// many of them were lost.
 fn cut_again_and_again(disk: Option<&Disk>) -> (usize, usize, usize) {
     let seed = seed::seed();
     println!("WXEDGE_SEED={seed}");
