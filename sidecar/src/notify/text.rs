@@ -106,9 +106,11 @@ fn block(entry: &Entry, language: Language) -> String {
     };
     line(words.account, account(alert));
     line(words.first, Some(span(alert, language)));
-    line(words.description, Some(plain(&alert.description(language))));
+    let over = alert.state == State::Resolved;
+    let description = if over { words.was } else { words.description };
+    line(description, Some(plain(&alert.description(language))));
     line(words.count, Some(count(alert, language)));
-    if alert.state != State::Resolved {
+    if !over {
         line(words.example, example(alert));
         line(words.action, Some(plain(&alert.action(language))));
     }

@@ -57,11 +57,13 @@ fn in_english_times_are_utc() {
     );
     let message = self::message(vec![(News::Resolved, over(Kind::RequestTimeout))]);
     assert_eq!(title(&message, Language::English), "[resolved] wxedge: 1 resolved");
+    let text = body(&message, Language::English, 4096);
+    assert!(text.contains("\nWas: ") && !text.contains("\nWhat: "), "{text}");
 }
 
 /// Without what the alert itself has words for.
 fn without_words(text: &str) -> String {
-    let theirs = ["内容", "处理", "What", "To do"];
+    let theirs = ["内容", "此前", "处理", "What", "To do"];
     let lines = text.lines().filter(|line| !theirs.iter().any(|label| line.starts_with(label)));
     lines.collect::<Vec<_>>().join("\n")
 }
