@@ -23,6 +23,8 @@ struct Cli {
 enum Command {
     /// Run the sidecar until it is told to stop
     Run(File),
+    /// Check the file as a start would, and name every mistake
+    Check(File),
     /// Run every probe once and explain each failure; exits with 1 when there is one
     Doctor(File),
 }
@@ -36,15 +38,16 @@ struct File {
 
 fn main() -> ExitCode {
     let command = Cli::parse().command;
-    let (Command::Run(File { config: path }) | Command::Doctor(File { config: path })) = &command;
-    let source = Source { path: path.clone(), environment: environment() };
+    let (Command::Run(file) | Command::Check(file) | Command::Doctor(file)) = &command;
+    let source = Source { path: file.config.clone(), environment: environment() };
     let config = match Config::load(&source.path, &source.environment) {
         Ok(config) => config,
-        Err(issues) => return failed(2, &format!("{}:\n{issues}", path.display())),
+        Err(issues) => return failed(2, &format!("{}:\n{issues}", source.path.display())),
     };
     config.warnings.iter().for_each(warn);
     let ended = match command {
         Command::Run(_) => wxedge_sidecar::run(&source, config).map(|()| true),
+        Command::Check(_) => writeln!(io::stdout(), "configuration is valid").map(|()| true),
         Command::Doctor(_) => examine(&config),
     };
     match ended {

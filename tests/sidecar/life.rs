@@ -53,6 +53,17 @@ fn an_alert_outlives_a_restart_and_is_not_told_twice() {
 }
 
 #[test]
+fn check_says_what_a_start_would() {
+    let edge = edge().start();
+    let right = sidecar(&edge);
+    assert_eq!(right.check(), (Some(0), "configuration is valid\n".to_owned()));
+    let wrong = right.line("probe", "interval_s = 0").line("notify", "webhook = \"ftp://a\"");
+    let (code, said) = wrong.check();
+    assert_eq!(code, Some(2));
+    assert!(said.contains("probe.interval_s") && said.contains("notify.webhook"), "{said}");
+}
+
+#[test]
 fn sighup_takes_a_changed_file_and_refuses_a_bad_one() {
     let app = App::answering(Answer::status(400));
     let robot = App::answering(Answer::json(&serde_json::json!({"errcode": 0})));

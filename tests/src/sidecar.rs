@@ -138,15 +138,15 @@ impl Builder {
         Sidecar { address, child, exit: None, stdout, stderr, folder }
     }
 
-    /// Runs `doctor`; gives its exit code and what it said.
+    /// Runs `check`; gives its exit code and what it said.
     ///
     /// # Panics
     /// When it cannot be run.
     #[must_use]
-    pub fn doctor(&self) -> (Option<i32>, String) {
+    pub fn check(&self) -> (Option<i32>, String) {
         let folder = self.folder.clone().unwrap_or_default();
-        let config = folder.write("doctor.toml", self.render(&folder));
-        let output = self.command("doctor", &config).output().expect("the program");
+        let config = folder.write("check.toml", self.render(&folder));
+        let output = self.command("check", &config).output().expect("the program");
         let said = [output.stdout, output.stderr].concat();
         let said = String::from_utf8_lossy(&said).into_owned();
         canary::search(&said).unwrap_or_else(|found| panic!("a secret in its output: {found}"));
