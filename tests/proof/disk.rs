@@ -9,7 +9,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use wxedge_tests::app::{Answer, App, Gate};
 use wxedge_tests::disk::Disk;
-use wxedge_tests::edge::{Account, Edge};
+use wxedge_tests::edge::{Account, Builder, Edge};
 use wxedge_tests::message::Message;
 use wxedge_tests::wechat::Verdict;
 use wxedge_tests::{PATIENCE, Ruler, eventually, spool, thread};
@@ -76,11 +76,11 @@ fn what_a_failed_sync_of_the_database_has_lost_is_moved_once_more() {
     let disk = Disk::new();
     let ill = Ill::start(FAILS, USERS);
     let builder = disk.under(edge()).accounts([ill.account("main")]);
-    let mut edge = builder.start();
+    let edge = builder.start();
     let wechat = edge.wechat();
     ill.write(&wechat, 20);
-    disk.lose_the_database();
     for _ in 0..3 {
+        disk.lose_the_database();
         eventually(PATIENCE, "the edge hears of it", || {
             // Side by side: only what is moved while others write is not synced at once.
             std::thread::scope(|scope| {
@@ -91,20 +91,66 @@ fn what_a_failed_sync_of_the_database_has_lost_is_moved_once_more() {
             });
             !writable(&edge)
         });
-        eventually(PATIENCE, "the log can be written", || {
+        disk.heal();
+        eventually(PATIENCE, "the edge mends itself", || {
             ill.deliver(&wechat, 0).verdict == Verdict::Acknowledged
         });
     }
     assert!(disk.hits() > 1, "it asked the disk");
+    ill.write(&wechat, 20);
+    assert_kept_by(&disk, &builder, edge, &ill);
+}
+
+/// The beginning of a transaction that nobody was told of can still be read, but is on no disk: what is written behind it would
+/// be lost with it.
+#[test]
+fn nothing_is_acknowledged_behind_a_gap_in_the_log() {
+    let disk = Disk::new();
+    let ill = Ill::start(FAILS, USERS);
+    let builder = disk.under(edge()).accounts([ill.account("main")]);
+    let edge = builder.start();
+    let wechat = edge.wechat();
+    ill.write(&wechat, 2);
+    disk.lose_the_log();
+    assert_eq!(ill.deliver(&wechat, 0).status(), 503);
+    // Opened again it is moved into the database, which fails too.
+    disk.lose_the_database();
+    let hits = disk.hits();
+    eventually(PATIENCE, "it is tried", || {
+        ill.deliver(&wechat, 1);
+        disk.hits() > hits
+    });
     disk.heal();
     eventually(PATIENCE, "the edge mends itself", || {
-        ill.deliver(&wechat, 0).verdict == Verdict::Acknowledged
+        ill.deliver(&wechat, 2).verdict == Verdict::Acknowledged
     });
-    ill.write(&wechat, 20);
+    ill.write(&wechat, 2);
+    assert_kept_by(&disk, &builder, edge, &ill);
+}
+
+/// The same when it is the next process that could take the gap for a part of the log.
+#[test]
+fn a_failed_sync_is_remembered_by_the_next_process() {
+    let disk = Disk::new();
+    let ill = Ill::start(FAILS, USERS);
+    let builder = disk.under(edge()).accounts([ill.account("main")]);
+    let mut edge = builder.start();
+    ill.write(&edge.wechat(), 2);
+    disk.lose_the_log();
+    assert_eq!(ill.deliver(&edge.wechat(), 0).status(), 503);
     edge.kill();
-    disk.cut_power(&edge.folder().path().join("store/wxedge.db"));
+    disk.heal();
+    let edge = builder.clone().folder(&edge.folder()).start();
+    ill.write(&edge.wechat(), 2);
+    assert_kept_by(&disk, &builder, edge, &ill);
+}
+
+/// After a power cut everything that was acknowledged is there, and nothing is damaged.
+fn assert_kept_by(disk: &Disk, builder: &Builder, mut edge: Edge, ill: &Ill) {
+    edge.kill();
+    disk.cut_power(&edge.folder().path().join("store"));
     ill.recover();
-    let edge = builder.folder(&edge.folder()).start();
+    let edge = builder.clone().folder(&edge.folder()).start();
     assert!(edge.status()["store"]["salvaged"].is_null());
     spool::await_empty(&edge, None, PATIENCE);
     let report = ill.journal.report();

@@ -18,23 +18,23 @@ struct control {
     volatile int32_t sync_delay_ms; /* syncs take so much longer */
     volatile int32_t log_unsynced;  /* syncs of the write-ahead log say that they are done, and do nothing */
     volatile int32_t write_errno;   /* writes fail so */
-    volatile int32_t losing;        /* what is written to the database itself does not get to the disk */
+    volatile int32_t losing;        /* what is written does not get to the disk: 1 the database itself, 2 its log */
     volatile int32_t hits;          /* counts what was not done as asked */
 };
 
 static struct control *control;
 
-/* A page of the database, as the disk has it, that the system has in memory only. */
+/* A page of memory that did not get to the disk, as the disk has it. */
 struct page {
-    int64_t end;        /* where it ends in the file; 0 of none */
-    char bytes[8192];
+    int64_t key; /* 1 + 2 * its number in the file, and 1 more for the log; 0 of none */
+    char bytes[4096];
 };
-enum { PAGES = 4096 };
+enum { PAGES = 8192 };
 
 static struct page *pages;
 
-/* Whether something was lost that no sync has failed for yet. */
-static volatile int lost;
+/* Whether something of the database and of its log was lost that no sync has failed for yet. */
+static volatile int lost[2];
 
 static void *map(const char *variable, size_t length) {
     const char *path = getenv(variable);
@@ -64,9 +64,11 @@ static int is_of_database(int file, const char *what) {
     return strstr(path, what) != NULL;
 }
 
-/* Whether a file is the database itself. */
-static int is_database(int file) {
-    return is_of_database(file, "wxedge.db") && !is_of_database(file, "wxedge.db-");
+/* 0 for the database itself, 1 for its log, -1 for everything else. */
+static int which(int file) {
+    if (is_of_database(file, "wxedge.db-wal"))
+        return 1;
+    return is_of_database(file, "wxedge.db") && !is_of_database(file, "wxedge.db-") ? 0 : -1;
 }
 
 static int hit(void) {
@@ -84,8 +86,9 @@ static int sync_file(const char *name, int file) {
         errno = control->sync_errno;
         return -1;
     }
-    if (lost && is_database(file) && hit()) {
-        lost = 0;
+    int at = lost[0] || lost[1] ? which(file) : -1;
+    if (at >= 0 && lost[at] && hit()) {
+        lost[at] = 0;
         errno = EIO;
         return -1;
     }
@@ -106,30 +109,52 @@ static int is_refused(int file) {
     return 1;
 }
 
-/* Keeps what the disk has of a page that is written and lost; forgets it of one that is written and not. */
+/* Keeps what the disk has of the pages that are written and lost; forgets it of those that are written and not. */
 static void keep(int file, size_t length, off64_t at) {
-    struct page *page = pages, *none = NULL;
-    if (!is_database(file))
+    int log = which(file);
+    if (log < 0)
         return;
-    for (; page < pages + PAGES && page->end != at + (off64_t)length; page++)
-        if (!page->end && !none)
-            none = page;
-    int known = page < pages + PAGES;
-    if (!control->losing) {
-        if (known)
-            page->end = 0;
-        return;
+    int losing = control->losing & (1 << log);
+    for (int64_t number = at / 4096; number * 4096 < at + (off64_t)length; number++) {
+        struct page *page = pages, *none = NULL;
+        for (; page < pages + PAGES && page->key != 1 + 2 * number + log; page++)
+            if (!page->key && !none)
+                none = page;
+        int known = page < pages + PAGES;
+        if (losing)
+            lost[log] = hit();
+        if (known == !!losing)
+            continue;
+        if (known) {
+            page->key = 0;
+            continue;
+        }
+        if (!none)
+            abort();
+        memset(none->bytes, 0, sizeof none->bytes);
+        if (pread(file, none->bytes, sizeof none->bytes, number * 4096) < 0)
+            abort();
+        none->key = 1 + 2 * number + log;
     }
-    lost = hit();
-    if (known)
-        return;
-    if (!none || length != sizeof none->bytes)
-        abort();
-    memset(none->bytes, 0, length);
-    if (pread(file, none->bytes, length, at) < 0)
-        abort();
-    none->end = at + length;
 }
+
+/* Forgets what is cut off. */
+static void cut(int file, off64_t length) {
+    int log = control ? which(file) : -1;
+    for (struct page *page = pages; log >= 0 && page < pages + PAGES; page++)
+        if (page->key && (page->key - 1) % 2 == log && (page->key - 1) / 2 * 4096 >= length)
+            page->key = 0;
+}
+
+int ftruncate64(int file, off64_t length) {
+    static int (*real)(int, off64_t);
+    if (!real)
+        real = dlsym(RTLD_NEXT, "ftruncate64");
+    cut(file, length);
+    return real(file, length);
+}
+
+int ftruncate(int file, off_t length) { return ftruncate64(file, length); }
 
 ssize_t write(int file, const void *bytes, size_t length) {
     static ssize_t (*real)(int, const void *, size_t);

@@ -20,9 +20,10 @@ pub struct Disk {
     control: File,
 }
 
-/// The bytes of a `struct page` in disk.c, and how many there are.
-const PAGE: usize = 8 + 8192;
-const PAGES: u64 = 4096;
+/// The bytes of a page, of a `struct page` in disk.c, and how many of those there are.
+const PAGE: usize = 4096;
+const KEPT: usize = 8 + PAGE;
+const PAGES: usize = 8192;
 
 /// The fields of `struct control` in disk.c.
 #[derive(Debug, Clone, Copy)]
@@ -52,7 +53,7 @@ impl Disk {
         let path = folder.write("control", [0; 4 * (Field::Hits as usize + 1)]);
         let control = File::options().read(true).write(true).open(path).expect("a control file");
         let pages = File::create(folder.path().join("pages")).expect("a file");
-        pages.set_len(PAGES * PAGE as u64).expect("a file");
+        pages.set_len((PAGES * KEPT) as u64).expect("a file");
         Disk { folder, control }
     }
 
@@ -92,17 +93,24 @@ impl Disk {
         self.set(Field::Losing, 1);
     }
 
-    /// The system's memory is gone: the database has what the disk has.
+    /// The same of the write-ahead log.
+    pub fn lose_the_log(&self) {
+        self.set(Field::Losing, 2);
+    }
+
+    /// The system's memory is gone: the files of the store in this folder have what the disk has.
     ///
     /// # Panics
-    /// When it is not there.
-    pub fn cut_power(&self, database: &Path) {
-        let database = File::options().write(true).open(database).expect("a database");
+    /// When they are not there.
+    pub fn cut_power(&self, store: &Path) {
+        let open = |name| File::options().write(true).open(store.join(name)).expect("a file");
+        let files = ["wxedge.db", "wxedge.db-wal"].map(open);
         let pages = std::fs::read(self.folder.path().join("pages")).expect("the pages");
-        for page in pages.chunks_exact(PAGE) {
-            let (end, bytes) = page.split_first_chunk().expect("a page");
-            if let Some(at) = u64::from_ne_bytes(*end).checked_sub(bytes.len() as u64) {
-                database.write_all_at(bytes, at).expect("a database");
+        for page in pages.chunks_exact(KEPT) {
+            let (key, bytes) = page.split_first_chunk().expect("a page");
+            if let Some(key) = u64::from_ne_bytes(*key).checked_sub(1) {
+                let file = &files[(key % 2) as usize];
+                file.write_all_at(bytes, key / 2 * PAGE as u64).expect("a file");
             }
         }
     }

@@ -90,6 +90,10 @@ pub(super) fn open(path: &Path) -> Result<Connection, OpenError> {
     schema::migrate(&mut database).map_err(of)?;
     check(path, &database, &PARTS)?;
     write_ahead(&database).map_err(of)?;
+    if is_unsynced(path) {
+        move_all(&mut database).map_err(of)?;
+        synced(path);
+    }
     Ok(database)
 }
 
@@ -109,22 +113,53 @@ fn choose_format(database: &Connection) -> rusqlite::Result<()> {
     database.pragma_update(None, "auto_vacuum", "INCREMENTAL")
 }
 
-/// Opens the database for writing again, after a failure, and tries whether it can be written. After a sync that failed what
-/// was moved from the log into the database may not be on disk, and so all of the log is moved once more: SQLite does that
-/// when nobody else has the database open.
+/// Opens the database for writing again, after a failure, and tries whether it can be written.
 pub(super) fn reopen(path: &Path, unsynced: bool) -> rusqlite::Result<Connection> {
     let mut database = connect_writer(path)?;
     write_ahead(&database)?;
-    if unsynced && log_pages(&database)?.1 > 0 {
+    match unsynced {
+        true => move_all(&mut database)?,
+        // A sync that fails here is not to be missed: the next one would not.
+        false => drop(empty_log(&database)?),
+    }
+    wait_for_others(&mut database)?;
+    schema::write_version(&mut database)?;
+    if unsynced {
+        synced(path);
+    }
+    Ok(database)
+}
+
+/// Moves all of the log into the database after a sync that failed: what was moved before may not be on disk, and what was
+/// written to the log last may not be either, although it can still be read. SQLite moves what was moved before only when
+/// nobody else has the database open.
+fn move_all(database: &mut Connection) -> rusqlite::Result<()> {
+    if log_pages(database)?.1 > 0 || empty_log(database)? {
         let error = ffi::Error::new(ffi::SQLITE_BUSY);
         let text =
             "another connection, such as a backup's, must end before it can be trusted again";
         return Err(rusqlite::Error::SqliteFailure(error, Some(text.to_owned())));
     }
-    empty_log(&database);
-    wait_for_others(&mut database)?;
-    schema::write_version(&mut database)?;
-    Ok(database)
+    wait_for_others(database)
+}
+
+/// Has this process and the next one distrust what is on disk: a sync has failed.
+pub(super) fn unsynced(path: &Path) {
+    // On a disk that takes no file the writer remembers it; after a power cut there is nothing left to distrust.
+    let _unmarked = File::create(unsynced_mark(path));
+}
+
+fn is_unsynced(path: &Path) -> bool {
+    unsynced_mark(path).exists()
+}
+
+fn synced(path: &Path) {
+    // What stays is looked at again the next time.
+    let _stays = std::fs::remove_file(unsynced_mark(path));
+}
+
+fn unsynced_mark(path: &Path) -> PathBuf {
+    path.with_extension("db-unsynced")
 }
 
 /// Opens the database for checkpoints, beside the connection that writes.
@@ -140,7 +175,7 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, OpenError> {
     connect_reader(path).map_err(|error| OpenError::of(path, error))
 }
 
-/// The same, to copy it.
+/// The same for one question.
 pub(super) fn connect_reader(path: &Path) -> rusqlite::Result<Connection> {
     let database = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     // Only the first read opens the file.
@@ -203,12 +238,11 @@ pub(super) fn wait_for_others(database: &mut Connection) -> rusqlite::Result<()>
 }
 
 /// Moves the write-ahead log into the database and empties it, as far as others do not use it: nobody is made to wait.
-/// So nothing is left in it of a transaction that failed, which would look like damage. What is not moved now is moved
-/// another time.
-pub(super) fn empty_log(database: &Connection) {
-    let _kept = database
-        .busy_timeout(Duration::ZERO)
-        .and_then(|()| database.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(())));
+/// So nothing is left in it of a transaction that failed, which would look like damage. Says whether others use it: what is
+/// not moved now is moved another time.
+pub(super) fn empty_log(database: &Connection) -> rusqlite::Result<bool> {
+    database.busy_timeout(Duration::ZERO)?;
+    database.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |row| row.get(0))
 }
 
 /// The pages in the write-ahead log, and how many of them were moved into the database.

@@ -18,7 +18,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::SyncSender;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 /// One write.
@@ -87,8 +87,8 @@ pub(super) struct Writer {
     last: usize,
     /// The highest id that was given to an entry, or may have been by an earlier process.
     last_id: i64,
-    /// Whether the write-ahead log still holds what was erased.
-    erased: bool,
+    /// When it is tried again to empty the write-ahead log of what was erased, while that is still in it.
+    erased: Option<Instant>,
     /// Whether the file may have pages that it no longer needs.
     loose: bool,
     failures: Seldom,
@@ -120,7 +120,7 @@ impl Writer {
             health,
             last: 0,
             last_id: batch::first_id(),
-            erased: false,
+            erased: None,
             loose: true,
             failures: Seldom::default(),
             said: false,
@@ -139,12 +139,13 @@ impl Writer {
             if !open {
                 break;
             }
-            let tidied = if idle { self.rest() } else { Ok(()) }.and_then(|()| self.tidy());
+            let tidied = if idle { self.shrink() } else { Ok(()) }.and_then(|()| self.tidy());
             self.note(&tidied);
         }
         self.checkpointer = None;
         if let Some(database) = &self.database {
-            database::empty_log(database);
+            let emptied = database::empty_log(database).map(drop);
+            self.note(&emptied);
         }
     }
 
@@ -155,7 +156,7 @@ impl Writer {
             None if self.damaged => Duration::MAX,
             // A broken store tries to mend itself also when nobody writes.
             None => limits::STORE_REOPEN,
-            Some(_) if self.loose || self.erased => limits::STORE_IDLE,
+            Some(_) if self.loose || self.erased.is_some() => limits::STORE_IDLE,
             Some(_) => Duration::MAX,
         }
     }
@@ -211,6 +212,9 @@ impl Writer {
     /// Has the write-ahead log moved into the database when it has become long. That happens beside the writes; but the log
     /// begins anew only when all of it was moved and nothing was written meanwhile, and so the writer moves the last part.
     fn tidy(&mut self) -> rusqlite::Result<()> {
+        if self.erased.is_some_and(|again| again <= Instant::now()) {
+            self.forget(Duration::ZERO)?;
+        }
         let (pages, moved) = database::log_pages(self.database()?)?;
         let long = pages - moved >= limits::STORE_WAL_PAGES;
         let Some(beside) = &mut self.checkpointer else {
@@ -231,25 +235,17 @@ impl Writer {
         self.checkpointer.as_mut().map_or(Ok(()), Checkpointer::wait)
     }
 
-    /// What there is time for while nobody writes.
-    fn rest(&mut self) -> rusqlite::Result<()> {
-        if self.erased {
-            self.forget(Duration::ZERO)?;
-        }
-        self.shrink()
-    }
-
     /// Empties the write-ahead log, which holds what was erased from the database. Waits so long for those who read; if
     /// they still do then, it is tried again.
     fn forget(&mut self, wait: Duration) -> rusqlite::Result<()> {
-        self.erased = true;
+        self.erased = Some(Instant::now() + limits::STORE_IDLE);
         self.settle()?;
         let database = self.database()?;
         database.busy_timeout(wait)?;
         let truncate = "PRAGMA wal_checkpoint(TRUNCATE)";
-        let busy = database.query_row(truncate, (), |row| row.get(0))?;
+        let busy = database.query_row(truncate, (), |row| row.get::<_, bool>(0))?;
         database::wait_for_others(database)?;
-        self.erased = busy;
+        self.erased = self.erased.filter(|_| busy);
         Ok(())
     }
 
@@ -280,6 +276,10 @@ impl Writer {
                 return Err(rusqlite::Error::SqliteFailure(error, None));
             }
             None => {
+                if self.unsynced {
+                    // Somebody may have read since.
+                    self.reader.give_up();
+                }
                 let database = database::reopen(&self.path, self.unsynced)?;
                 self.unsynced = false;
                 self.checkpointer = Checkpointer::start(self.path.clone()).ok();
@@ -297,11 +297,13 @@ impl Writer {
     fn note(&mut self, ended: &rusqlite::Result<()>) {
         let Err(error) = ended else { return };
         self.health.writable.store(false, Ordering::Release);
-        self.checkpointer = None;
+        // What it has heard is told only once.
+        let beside = self.checkpointer.take().map_or(Ok(()), |mut beside| beside.wait());
         self.database = None;
-        self.unsynced |= is_unsynced(error);
-        if self.unsynced {
+        if is_unsynced(error) || beside.is_err_and(|error| is_unsynced(&error)) {
+            self.unsynced = true;
             self.reader.give_up();
+            database::unsynced(&self.path);
         }
         if is_damage(error) && !self.damaged {
             self.damaged = true;

@@ -167,7 +167,8 @@ impl Store {
     }
 
     /// Erases these entries and returns those that were there. When it returns, no file of the store holds what was theirs,
-    /// or of entries deleted before, unless another program was reading the database: then that is so soon after it has ended.
+    /// or of entries deleted before, unless another program was reading the database or the disk failed: then that is so soon
+    /// after that has ended.
     ///
     /// # Errors
     /// When some may still be on disk.
