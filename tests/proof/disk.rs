@@ -153,9 +153,7 @@ fn assert_kept_by(disk: &Disk, builder: &Builder, mut edge: Edge, ill: &Ill) {
     let edge = builder.clone().folder(&edge.folder()).start();
     assert!(edge.status()["store"]["salvaged"].is_null());
     spool::await_empty(&edge, None, PATIENCE);
-    let report = ill.journal.report();
-    println!("{report}");
-    report.assert_kept();
+    ill.journal.report().assert_kept();
 }
 
 #[test]

@@ -47,8 +47,8 @@ pub(super) struct State {
     pub(super) replies: Queue,
     pub(super) breaker: Breaker,
     pub(super) terms: Terms,
-    /// Replies that were on their way when the process that sent them ended.
-    pub(super) unsure: Vec<u64>,
+    /// Replies that were on their way when the process that sent them ended, by id, and what each counts.
+    pub(super) unsure: Vec<(u64, u64)>,
     /// Dead letters that count although another process still has the store; the rest of them is counted when that one
     /// has ended. Bounded by `spool.max_bytes`.
     pub(super) counted: HashSet<u64>,

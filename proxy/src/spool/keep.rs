@@ -43,7 +43,7 @@ impl AccountSpool {
             Fate::Dead => self.add_dead(None, kept, EntryKind::Callback, failed).await,
             Fate::Redeliver { at_most, .. } => {
                 let leased = self.add(kept, EntryKind::Callback, 1, Some(failed)).await?;
-                // The row says already what this decides.
+                // In memory only: a restart tries it at once.
                 let setback = self.app_setback(leased.id, fallen, at_most);
                 let retried = self.setback(leased, setback);
                 debug_assert!(retried.is_ok(), "a first call is never the last");
@@ -278,7 +278,11 @@ impl<'a> Writing<'a> {
             due: now.ms,
             bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
         };
-        spool.state().queue(kind).add(pending, true, self.announced.take());
+        let known = spool.state().queue(kind).add(pending, true, self.announced.take());
+        if known {
+            // Read as what another process has left, and counted twice.
+            spool.left(kind, Some(pending.bytes));
+        }
         Leased { id, kind, attempt: attempts, probe: false, spool: Some(spool.clone()) }
     }
 }

@@ -8,7 +8,7 @@ use crate::callback::judge::Fallen;
 use crate::callback::unix_now_s;
 use crate::limits;
 use crate::store::StoreError;
-use crate::store::spool::{Entry, EntryKind, Failed, LastAnswer, Unreadable};
+use crate::store::spool::{Entry, EntryKind, EntryState, Failed, LastAnswer, Unreadable};
 use crate::upstream::Fate;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -134,7 +134,8 @@ impl AccountSpool {
             received_s: entry.received_s,
             content,
         };
-        let contents = contents.into_iter();
+        // One that has died while what another process has left was being read is not tried.
+        let contents = contents.into_iter().filter(|(entry, _)| entry.state != EntryState::Dead);
         Ok(contents.map(|(entry, content)| (entry.id, content.map(|it| kept(entry, it)))).collect())
     }
 
@@ -279,24 +280,33 @@ impl AccountSpool {
     /// Makes an entry in hand a dead letter. Returns when its row says so; a store that cannot write it keeps it in hand.
     pub async fn bury(&self, leased: Leased, failed: Failed) {
         let (id, attempt) = (leased.id, leased.attempt);
-        let store = &self.ground.store;
-        while let Err(error) =
-            store.spool_dead(id, attempt, self.ground.stamp_s(), failed.clone()).await
-        {
-            if error.is_final() {
-                return;
-            }
-            tokio::time::sleep(limits::STORE_REOPEN).await;
-        }
+        let Some(dead) = self.write_dead(id, attempt, &failed).await else { return };
         // An operator may have replayed it since.
         let there = self.state().queue(leased.kind).remove_in_flight(id, attempt);
-        if there.is_some() {
-            self.left(leased.kind, None);
-            self.count_dead(id);
-            self.tell_failed("dead", id, &failed);
+        match there {
+            Some(_) if dead => {
+                self.left(leased.kind, None);
+                self.count_dead(id);
+                self.tell_failed("dead", id, &failed);
+            }
+            Some(pending) => self.left(leased.kind, Some(pending.bytes)),
+            None => {}
         }
         leased.told();
         self.changed.notify_one();
+    }
+
+    /// Writes down that an entry is a dead letter, however long that takes; nothing when it never will. Says whether it is
+    /// one: an operator may have deleted it meanwhile.
+    pub(super) async fn write_dead(&self, id: u64, attempts: u32, failed: &Failed) -> Option<bool> {
+        loop {
+            let died_s = self.ground.stamp_s();
+            match self.ground.store.spool_dead(id, attempts, died_s, failed.clone()).await {
+                Ok(dead) => return Some(dead),
+                Err(error) if error.is_final() => return None,
+                Err(_) => tokio::time::sleep(limits::STORE_REOPEN).await,
+            }
+        }
     }
 
     /// There is no row of an entry in hand: it was deleted meanwhile, or taken while what another process has left was

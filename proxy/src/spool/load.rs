@@ -3,7 +3,6 @@
 use super::account::{AccountSpool, State};
 use super::queue::Restore;
 use super::{Ground, Moment, Spool, late};
-use crate::limits;
 use crate::store::spool::{Entry, EntryKind, EntryState};
 use crate::store::{Store, StoreError};
 use std::collections::{HashMap, HashSet};
@@ -86,14 +85,14 @@ impl AccountSpool {
             if queue.is_idle() {
                 *queue = entries.finish(*terms);
             } else {
-                entries.iter().for_each(|pending| queue.add(pending, false, None));
+                for pending in entries.iter() {
+                    queue.add(pending, false, None);
+                }
             }
             added += queue.bytes() - own;
         }
-        for (id, bytes) in left.sending {
-            unsure.push(id);
-            added += bytes;
-        }
+        added += left.sending.iter().map(|(_, bytes)| bytes).sum::<u64>();
+        unsure.extend(left.sending);
         self.waiting.fetch_add(state.callbacks.len() - known, Ordering::AcqRel);
         drop(state);
         self.ground.quota.restore(&self.appid, added + left.dead_bytes);
@@ -123,20 +122,19 @@ impl AccountSpool {
     /// WeChat has them.
     pub(super) async fn bury_unsure(&self) {
         let unsure = std::mem::take(&mut self.state().unsure);
-        // Those that this process was about to send when it read the store are in good hands.
-        for id in unsure.into_iter().filter(|id| !self.has_reply(*id)) {
-            let failed = late::maybe_sent("the process ended while it was being sent");
-            let store = &self.ground.store;
-            while let Err(error) =
-                store.spool_dead(id, 1, self.ground.stamp_s(), failed.clone()).await
-            {
-                if error.is_final() {
-                    return;
-                }
-                tokio::time::sleep(limits::STORE_REOPEN).await;
+        for (id, bytes) in unsure {
+            // One that this process was about to send when it read the store is in good hands, and counts already.
+            let dead = !self.has_reply(id) && {
+                let failed = late::maybe_sent("the process ended while it was being sent");
+                let Some(dead) = self.write_dead(id, 1, &failed).await else { return };
+                dead
+            };
+            if dead {
+                self.count_dead(id);
+                self.tell("dead", id, late::MAYBE_SENT);
+            } else {
+                self.ground.quota.give_back(&self.appid, bytes);
             }
-            self.count_dead(id);
-            self.tell("dead", id, late::MAYBE_SENT);
         }
     }
 }

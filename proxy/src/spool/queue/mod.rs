@@ -106,21 +106,25 @@ impl Queue {
 
     /// An entry is durable. With `leased` its first call still runs; that call's end is to be told. A dead letter that
     /// is replayed is added like a new entry, with 0 failures: it is tried before younger ones of its user, but for one
-    /// that is in flight.
-    pub fn add(&mut self, pending: Pending, leased: bool, announced: Option<Announced>) {
+    /// that is in flight. Says whether it was there already.
+    pub fn add(&mut self, pending: Pending, leased: bool, announced: Option<Announced>) -> bool {
         if let Some(announced) = announced {
             self.withdraw(announced);
         }
-        let Pending { id, user, due, .. } = pending;
-        if self.taken.contains_key(&id) {
-            return;
-        }
+        let id = pending.id;
+        let known = self.taken.contains_key(&id) || self.entries.get(id).is_some();
         match self.entries.get(id) {
             // Read from the store while its write was being told; who wrote it has it in hand.
             Some(entry) if leased && entry.lease == Lease::None => drop(self.remove(id)),
-            Some(_) => return,
-            None => {}
+            _ if known => return true,
+            _ => {}
         }
+        self.insert(pending, leased);
+        known
+    }
+
+    fn insert(&mut self, pending: Pending, leased: bool) {
+        let Pending { id, user, due, .. } = pending;
         let lease = if leased { Lease::FirstCall } else { Lease::None };
         let entry = Entry::new(&pending, lease, self.successes);
         let holds = entry.holds();

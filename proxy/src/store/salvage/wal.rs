@@ -16,6 +16,13 @@ const HEADER: usize = 32;
 const FRAME: usize = 24;
 /// What a log begins with, but for the last bit: the byte order of its checksums.
 const MAGIC: u32 = 0x377f_0682;
+/// More rounds of a log than one that is left of an earlier round can be behind.
+const ROUNDS: u32 = 1 << 16;
+
+/// How the words of a checksum are read.
+type Order = fn([u8; 4]) -> u32;
+const BIG: Order = u32::from_be_bytes;
+const LITTLE: Order = u32::from_le_bytes;
 
 /// The log of a database that nobody has open.
 #[derive(Debug, Default)]
@@ -68,11 +75,11 @@ impl Log {
             return;
         }
         let [magic, _, page, _, salt, pepper, sum @ ..] = words::<8>(&header);
-        let order = if magic & 1 == 1 { u32::from_be_bytes } else { u32::from_le_bytes };
+        let order = if magic & 1 == 1 { BIG } else { LITTLE };
         let mut running = checksum(order, [0, 0], &header[..HEADER - 8]);
         let mut good = magic & !1 == MAGIC && page as usize == PAGE && running == sum;
-        // A header that is bad does not know its own round; the first frame does.
-        let mut round = good.then_some([salt, pepper]);
+        let known = good.then_some((order, [salt, pepper]));
+        let Some((order, round)) = known.or_else(|| self.round()) else { return };
         let mut uncommitted = Vec::new();
         let mut frame = [0; FRAME + PAGE];
         for at in (HEADER as u64..).step_by(frame.len()) {
@@ -81,7 +88,7 @@ impl Log {
             }
             let (head, content) = frame.split_at(FRAME);
             let [number, size, salt, pepper, sum @ ..] = words::<6>(head);
-            let ours = number != 0 && *round.get_or_insert([salt, pepper]) == [salt, pepper];
+            let ours = number != 0 && round == [salt, pepper];
             // Behind a bad frame, one that is whole still goes on from what the one before it says.
             let whole = checksum(order, checksum(order, running, &head[..8]), content) == sum;
             running = sum;
@@ -97,6 +104,35 @@ impl Log {
                 self.behind.add(size != 0, whole.then_some((number, at)));
             }
         }
+    }
+
+    /// The byte order and the round of a log whose header is bad, as its frames know them: the first one, if that can be; else
+    /// the first that goes on from the one before it. What is behind the present round is of earlier ones, whose first
+    /// number is lower.
+    fn round(&self) -> Option<(Order, [u32; 2])> {
+        let mut first = None;
+        let mut frame = [0; FRAME + PAGE];
+        let mut before = None;
+        for at in (HEADER as u64..).step_by(frame.len()) {
+            if !self.fill(&mut frame, at) {
+                break;
+            }
+            let (head, content) = frame.split_at(FRAME);
+            let [number, _, salt, pepper, sum @ ..] = words::<6>(head);
+            let goes_on = |order: &Order| {
+                let from = before.map(|before| checksum(*order, before, &head[..8]));
+                from.is_some_and(|from| checksum(*order, from, content) == sum)
+            };
+            if let Some(order) = [LITTLE, BIG].into_iter().find(goes_on) {
+                let first = first.filter(|[first, _]: &[u32; 2]| first.wrapping_sub(salt) < ROUNDS);
+                return Some((order, first.unwrap_or([salt, pepper])));
+            }
+            if number != 0 {
+                first = first.or(Some([salt, pepper]));
+            }
+            before = Some(sum);
+        }
+        first.map(|first| (LITTLE, first))
     }
 
     /// A page as SQLite reads it, if that is from the log.
@@ -146,7 +182,7 @@ pub(super) fn words<const N: usize>(bytes: &[u8]) -> [u32; N] {
 }
 
 /// SQLite's: two sums over pairs of words, going on from `from`.
-fn checksum(order: fn([u8; 4]) -> u32, from: [u32; 2], bytes: &[u8]) -> [u32; 2] {
+fn checksum(order: Order, from: [u32; 2], bytes: &[u8]) -> [u32; 2] {
     let [mut one, mut two] = from;
     for [first, second] in bytes.as_chunks::<4>().0.as_chunks::<2>().0 {
         one = one.wrapping_add(order(*first)).wrapping_add(two);

@@ -94,7 +94,7 @@ impl Store {
         self.update(sql, id, (row_id(id), attempts, failures, due_ms), failed).await.map(drop)
     }
 
-    /// Makes an entry a dead letter. `false` when it is gone or dead already.
+    /// Makes an entry a dead letter, if it is none yet. `false` when it is gone.
     ///
     /// # Errors
     /// When it may not be on disk.
@@ -107,7 +107,11 @@ impl Store {
     ) -> Result<bool, StoreError> {
         let sql = "UPDATE entry SET state = 2, attempts = ?2, died = ?3
                    WHERE id = ?1 AND state < 2 RETURNING appid";
-        self.update(sql, id, (row_id(id), attempts, died_s), failed).await
+        let died = self.update(sql, id, (row_id(id), attempts, died_s), failed).await?;
+        // A write that was said to have failed may have been done.
+        let dead = "SELECT 1 FROM entry WHERE id = ?1 AND state = 2";
+        let is_dead = move |batch: &Batch<'_>| batch.prepare_cached(dead)?.exists([row_id(id)]);
+        Ok(died || self.write_sized(0, is_dead).await?)
     }
 
     /// Marks that a reply is being sent, and what of it, if that has changed. `false` when the entry is gone or dead:

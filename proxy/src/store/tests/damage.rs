@@ -138,6 +138,8 @@ pub(super) fn fill(dir: &Path) {
 pub(super) enum Damage {
     Flip(usize),
     Zero(usize),
+    /// So many bytes at the beginning.
+    Noise(usize),
     Cut(usize),
 }
 
@@ -149,6 +151,11 @@ impl Damage {
             Damage::Zero(at) => {
                 let end = bytes.len().min(at + 64);
                 bytes[at..end].fill(0);
+            }
+            Damage::Noise(end) => {
+                let noise =
+                    (1_u64..).map(|at| at.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes()[0]);
+                bytes.iter_mut().zip(noise).take(end).for_each(|(byte, noise)| *byte = noise);
             }
             Damage::Cut(at) => bytes.truncate(at),
         }
@@ -176,7 +183,9 @@ fn damages(bytes: &[u8]) -> Vec<Damage> {
         }
     }
     damages.retain(|damage| match *damage {
-        Damage::Flip(at) | Damage::Zero(at) | Damage::Cut(at) => at < bytes.len(),
+        Damage::Flip(at) | Damage::Zero(at) | Damage::Noise(at) | Damage::Cut(at) => {
+            at < bytes.len()
+        }
     });
     damages
 }
@@ -298,6 +307,7 @@ fn a_damaged_log_gives_back_what_was_not_hit() {
     let frames = (32..bytes.len()).step_by(frame);
     // The headers of the log and of its frames, and within each page.
     let mut damages: Vec<_> = (0..8).map(|word| Damage::Flip(4 * word)).collect();
+    damages.extend([16, 64, 512, 4_096].map(Damage::Noise));
     for at in frames {
         damages.extend([0, 4, 8, 16, 24, 1_000, 4_000].map(|byte| Damage::Flip(at + byte)));
         damages.extend([0, 24, 2_000].map(|byte| Damage::Zero(at + byte)));
