@@ -53,6 +53,27 @@ fn attempts_count_on_and_the_order_stays() {
     }
 }
 
+/// The pauses were made for an app that was down, and whether it was nobody knows any more.
+#[test]
+fn the_first_success_after_a_restart_ends_the_pauses() {
+    let app = App::answering(Answer::status(500));
+    let builder = slow(&app);
+    let mut edge = builder.start();
+    for _ in 0..3 {
+        acknowledged(&edge, &Message::text("waits"));
+    }
+    edge = restart(edge, Signal::SIGKILL, &builder);
+    eventually(PATIENCE, "each has a pause that is written down", || {
+        entries(&edge, "").iter().all(|entry| entry["attempts"] == 2)
+    });
+    edge = restart(edge, Signal::SIGKILL, &builder);
+    let before = app.calls();
+    app.answer(Answer::taken());
+    acknowledged(&edge, &Message::text("of somebody else"));
+    await_entries(&edge, 0, 0);
+    assert_eq!(app.calls(), before + 4);
+}
+
 #[test]
 fn a_call_that_went_on_when_the_process_was_killed_is_made_again() {
     let app = App::start();

@@ -47,6 +47,9 @@ pub(super) struct State {
     pub(super) replies: Queue,
     pub(super) breaker: Breaker,
     pub(super) terms: Terms,
+    /// Whether the app has taken nothing since callbacks were read that another process has left. Their pauses were made when
+    /// it was believed to be down, and nobody knows any more whether it was.
+    pub(super) unheard: bool,
     /// Replies that were on their way when the process that sent them ended, by id, and what each counts.
     pub(super) unsure: Vec<(u64, u64)>,
     /// Dead letters that count although another process still has the store; the rest of them is counted when that one
@@ -86,6 +89,7 @@ impl AccountSpool {
             replies: queue(),
             breaker: Breaker::default(),
             terms,
+            unheard: false,
             unsure: Vec::new(),
             counted: HashSet::new(),
         };

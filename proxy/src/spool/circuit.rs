@@ -101,6 +101,7 @@ impl AccountSpool {
         state.breaker.probe_ended(success);
         if before != Circuit::Closed && state.breaker.state() == Circuit::Closed {
             state.callbacks.pull(self.ground.now_ms());
+            state.unheard = false;
         }
         self.tell_circuit(before, &state);
     }
@@ -111,6 +112,9 @@ impl AccountSpool {
             self.turned_away.no_longer();
             state.breaker.succeeded(now, successes.into());
             state.callbacks.succeeded(successes);
+            if std::mem::take(&mut state.unheard) {
+                state.callbacks.pull(now);
+            }
         }
     }
 

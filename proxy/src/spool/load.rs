@@ -93,7 +93,9 @@ impl AccountSpool {
         }
         added += left.sending.iter().map(|(_, bytes)| bytes).sum::<u64>();
         unsure.extend(left.sending);
-        self.waiting.fetch_add(state.callbacks.len() - known, Ordering::AcqRel);
+        let more = state.callbacks.len() - known;
+        state.unheard |= more > 0;
+        self.waiting.fetch_add(more, Ordering::AcqRel);
         drop(state);
         self.ground.quota.restore(&self.appid, added + left.dead_bytes);
         self.dead.fetch_add(left.dead, Ordering::Relaxed);

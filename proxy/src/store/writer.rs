@@ -267,8 +267,12 @@ impl Writer {
         Ok(())
     }
 
-    /// The database, opened again if it had to be given up.
+    /// The database, opened again if it had to be given up; none when it is damaged, whoever has found that.
     fn database(&mut self) -> rusqlite::Result<&mut Connection> {
+        if self.health.damaged.load(Ordering::Acquire) {
+            self.damaged = true;
+            self.database = None;
+        }
         let database = match self.database.take() {
             Some(database) => database,
             None if self.damaged => {

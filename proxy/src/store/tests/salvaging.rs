@@ -257,11 +257,14 @@ async fn damage_that_is_found_by_a_write_stops_all_writes_until_the_next_start()
     assert_eq!(store.set_value("after", vec![1]).await, Ok(()));
 }
 
-#[test]
-fn damage_that_is_found_by_a_read_is_mended_by_the_next_start() {
+#[tokio::test]
+async fn damage_that_is_found_by_a_read_is_mended_by_the_next_start() {
     let folder = Folder::new();
     let store = damaged(&folder);
+    assert_eq!(store.set_value("before", vec![1]).await, Ok(()));
     assert_eq!(read(&store).unwrap_err(), StoreError::Damaged);
+    assert_eq!(store.set_value("after", vec![1]).await, Err(StoreError::Damaged));
+    assert!(!store.is_writable());
     assert!(StoreError::Damaged.to_string().contains("restart wxedge"));
     drop(store);
     let store = open(&dir(&folder)).unwrap();
