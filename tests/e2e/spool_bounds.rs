@@ -35,6 +35,7 @@ fn when_it_is_full_wechat_keeps_the_message_and_other_accounts_have_room() {
     edge.assert_count("wxedge_callbacks_total", &[("outcome", "unavailable")], 1.0);
     let log = edge.await_log(stored + 1);
     assert!(log.iter().any(|line| line["reason"] == "spool_full"), "{log:?}");
+    edge.await_stderr("main: the spool is full");
     // Half is for all, and each account has its part of the other half.
     let bytes = edge.count("wxedge_spool_bytes", &[]);
     assert!((0.7 * MIB..=0.75 * MIB).contains(&bytes), "{bytes}");

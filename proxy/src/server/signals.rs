@@ -140,7 +140,10 @@ impl Signals {
         let late = || self.edge.drain_ends().is_some_and(|ends| ends <= Instant::now());
         while busy() {
             if late() {
-                return log::warn!("not drained within grace_s");
+                return log::warn!(
+                    "not drained within grace_s: what still runs is cut off; messages of it that were acknowledged are in the \
+                     spool and come again at the next start"
+                );
             }
             tokio::time::sleep(limits::DRAIN_POLL).await;
         }

@@ -8,6 +8,7 @@ use super::breaker::{Breaker, State as Circuit};
 use super::queue::{Queue, Terms};
 use super::turned_away::TurnedAway;
 use crate::callback::unix_now_s;
+use crate::process_log::Seldom;
 use crate::store::spool::{EntryKind, Failed};
 use arc_swap::ArcSwap;
 use std::collections::HashSet;
@@ -32,6 +33,8 @@ pub struct AccountSpool {
     /// Writes on their way.
     pub(super) writes: AtomicUsize,
     pub(super) dead: AtomicU64,
+    /// When the log said last that there is no room.
+    pub(super) said_full: Seldom,
     /// Whether the app answers 401, 403 and 404 and takes nothing.
     pub(super) turned_away: TurnedAway,
     /// Something is to be tried sooner than was known.
@@ -103,6 +106,7 @@ impl AccountSpool {
             successes: AtomicU32::new(0),
             writes: AtomicUsize::new(0),
             dead: AtomicU64::new(0),
+            said_full: Seldom::default(),
             turned_away: TurnedAway::default(),
             changed: Notify::new(),
             running: AtomicBool::new(false),

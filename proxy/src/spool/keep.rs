@@ -91,6 +91,19 @@ impl AccountSpool {
         }
     }
 
+    /// There is no room for another entry, which the log says now and then.
+    fn full(&self) -> Refused {
+        if self.said_full.is_time() {
+            log::error!(
+                "{}: the spool is full, {} bytes of spool.max_bytes are in use: what the app does not take gets 503; bring the \
+                 app back, delete dead letters or raise spool.max_bytes",
+                self.name.load(),
+                self.ground.quota.bytes()
+            );
+        }
+        Refused::Full
+    }
+
     async fn timed<T>(&self, write: impl Future<Output = T>) -> T {
         let begun = Instant::now();
         let written = write.await;
@@ -108,7 +121,7 @@ impl AccountSpool {
     ) -> Result<(), Refused> {
         let bytes = kept.content.bytes();
         if !self.ground.quota.take(&self.appid, bytes) {
-            return Err(Refused::Full);
+            return Err(self.full());
         }
         let reason = failed.reason.clone();
         let entry = self.entry(kept, kind, EntryState::Dead, 1);
@@ -248,7 +261,7 @@ impl<'a> Writing<'a> {
         }
         if !spool.ground.quota.take(&spool.appid, bytes) {
             spool.writes.fetch_sub(1, Ordering::Relaxed);
-            return Err(Refused::Full);
+            return Err(spool.full());
         }
         let mut state = spool.state();
         let concurrency = state.terms.concurrency;

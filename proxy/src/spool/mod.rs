@@ -193,9 +193,9 @@ struct Moment {
 }
 
 impl Moment {
-    /// When this process got a message, on the queues' clock.
+    /// When this process got a message, on the queues' clock. A wall clock that was set forward since makes it no older.
     fn received_at(self, received_s: i64) -> i64 {
-        self.ago(self.unix_s.saturating_sub(received_s))
+        self.ago(self.unix_s.min(self.clock_s).saturating_sub(received_s))
     }
 
     /// So many seconds ago, on the queues' clock.
@@ -282,7 +282,7 @@ impl Spool {
             let Seen { pending, dead, .. } = seen;
             log::warn!(
                 "{pending} messages of {appid} wait in the spool and {dead} are dead letters, but no account has this appid any more: \
-                 nobody gets them; give it its account back or delete them"
+                 nobody gets them; give it its account back, or look at them with /v1/spool?account={appid} and delete them"
             );
         }
     }

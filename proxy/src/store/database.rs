@@ -170,12 +170,7 @@ pub(super) fn connect_checkpointer(path: &Path) -> rusqlite::Result<Connection> 
     Ok(database)
 }
 
-/// Opens the database for reading, for as long as the store lives.
-pub(super) fn open_reader(path: &Path) -> Result<Connection, OpenError> {
-    connect_reader(path).map_err(|error| OpenError::of(path, error))
-}
-
-/// The same for one question.
+/// Opens the database for reading.
 pub(super) fn connect_reader(path: &Path) -> rusqlite::Result<Connection> {
     let database = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     // Only the first read opens the file.
@@ -281,7 +276,9 @@ fn check(path: &Path, database: &Connection, parts: &[&str]) -> Result<(), OpenE
             .query_row(&format!("PRAGMA quick_check{part}"), (), |row| row.get(0))
             .map_err(|error| OpenError::of(path, error))?;
         if found != "ok" {
-            return Err(OpenError::Damaged { path: path.to_owned(), what: found });
+            // A line of stars names the database, of which there is one.
+            let what = found.lines().find(|line| !line.starts_with("***")).unwrap_or(&found);
+            return Err(OpenError::Damaged { path: path.to_owned(), what: what.to_owned() });
         }
     }
     Ok(())

@@ -103,7 +103,9 @@ impl Store {
         } else {
             (database::open(&path)?, None)
         };
-        let reader = Arc::new(Reader::new(path.clone(), database::open_reader(&path)?));
+        let reader =
+            database::connect_reader(&path).map_err(|error| OpenError::of(&path, error))?;
+        let reader = Arc::new(Reader::new(path.clone(), reader));
         lease.opened();
         let queue = Arc::new(Queue::default());
         let writable = Arc::new(AtomicBool::new(true));

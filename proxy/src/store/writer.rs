@@ -317,11 +317,13 @@ impl Writer {
         if self.failures.is_time() {
             self.said = true;
             let path = self.path.display();
-            let advice = match self.damaged {
-                true => {
+            let full = error.sqlite_error_code() == Some(ErrorCode::DiskFull);
+            let advice = match (self.damaged, full) {
+                (true, _) => {
                     "restart wxedge: that saves what can be read; until then nothing is written"
                 }
-                false => "look at its disk",
+                (_, true) => "make room on its disk: until then what waits is not delivered either",
+                _ => "look at its disk",
             };
             log::error!("the store {path} cannot be written: {error}; {advice}");
         }
