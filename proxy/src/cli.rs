@@ -35,7 +35,7 @@ enum Command {
         #[arg(long)]
         upgrade: bool,
     },
-    /// Check a configuration as a start would, and name every mistake.
+    /// Check a configuration and name every mistake. The store is not opened: it may be in use.
     Check {
         /// The configuration.
         #[arg(long, value_name = "FILE")]

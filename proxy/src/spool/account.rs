@@ -35,6 +35,8 @@ pub struct AccountSpool {
     pub(super) dead: AtomicU64,
     /// When the log said last that there is no room.
     pub(super) said_full: Seldom,
+    /// When it said last that there are dead letters.
+    said_dead: Seldom,
     /// Whether the app answers 401, 403 and 404 and takes nothing.
     pub(super) turned_away: TurnedAway,
     /// Something is to be tried sooner than was known.
@@ -107,6 +109,7 @@ impl AccountSpool {
             writes: AtomicUsize::new(0),
             dead: AtomicU64::new(0),
             said_full: Seldom::default(),
+            said_dead: Seldom::default(),
             turned_away: TurnedAway::default(),
             changed: Notify::new(),
             running: AtomicBool::new(false),
@@ -167,6 +170,12 @@ impl AccountSpool {
 
     pub(super) fn count_dead(&self, id: u64) {
         self.dead.fetch_add(1, Ordering::Relaxed);
+        if self.said_dead.is_time() {
+            let name = self.name.load();
+            log::warn!(
+                "{name}: a message is a dead letter, /v1/spool?state=dead&account={name} says why"
+            );
+        }
         if !self.ground.others.are_gone() {
             self.state().counted.insert(id);
         }

@@ -54,7 +54,11 @@ pub(super) fn open_or_salvage(
     };
     if let Some(broken) = broken {
         let restored = broken.restore(&mut database, appids, keys);
-        salvaged = salvaged.or(restored.map_err(|error| OpenError::of(path, error))?);
+        let restored = restored.map_err(|error| OpenError::of(path, error))?;
+        salvaged = match (salvaged, restored) {
+            (Some(one), Some(other)) => Some(one.and(&other)),
+            (one, other) => one.or(other),
+        };
     }
     if suspect {
         // What stays is looked at again the next time.

@@ -32,6 +32,13 @@ pub struct Salvage {
     pub folder: PathBuf,
 }
 
+impl Salvage {
+    /// The same with what was made of the log, whose damaged file is in a folder beside this one's.
+    pub(super) fn and(self, log: &Salvage) -> Salvage {
+        Salvage { saved: self.saved + log.saved, lost: self.lost + log.lost, ..self }
+    }
+}
+
 /// Ends what a crash has interrupted: a new database that is whole takes its place, half of one is removed.
 pub(super) fn finish(path: &Path) -> Result<(), OpenError> {
     let _absent = fs::remove_file(made(path, "salvage"));
