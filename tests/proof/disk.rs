@@ -126,6 +126,8 @@ fn nothing_is_acknowledged_behind_a_gap_in_the_log() {
     });
     ill.write(&wechat, 2);
     assert_kept_by(&disk, &builder, edge, &ill);
+    let report = ill.journal.report();
+    assert_eq!(report.delivered, report.acknowledged, "what was refused is not there: {report}");
 }
 
 /// The same when it is the next process that could take the gap for a part of the log.

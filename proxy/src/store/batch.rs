@@ -16,14 +16,29 @@ pub(super) struct Batch<'a> {
     /// Whether another process's ids are among those that `last_id` knows of.
     looked: Cell<bool>,
     erased: Cell<bool>,
+    added: RefCell<Vec<Added>>,
+}
+
+/// The id of a new entry, and the sum of its content.
+pub(super) type Added = (i64, u32);
+
+/// What a transaction has come to.
+pub(super) struct Done {
+    /// The highest id that was given.
+    pub(super) last_id: i64,
+    /// Whether something was erased.
+    pub(super) erased: bool,
+    /// The entries that it adds.
+    pub(super) added: Vec<Added>,
 }
 
 impl<'a> Batch<'a> {
     /// A transaction in `database`, after ids up to `last_id` have been given.
     pub(super) fn new(database: &'a Connection, last_id: i64) -> Batch<'a> {
         let [highest, looked, erased] = [const { Cell::new(false) }; 3];
-        let statements = RefCell::default();
-        Batch { database, statements, last_id: Cell::new(last_id), highest, looked, erased }
+        let (statements, added) = (RefCell::default(), RefCell::default());
+        let last_id = Cell::new(last_id);
+        Batch { database, statements, last_id, highest, looked, erased, added }
     }
 
     /// A statement that many writes of a batch have: prepared for the first of them.
@@ -66,9 +81,15 @@ impl<'a> Batch<'a> {
         self.erased.set(true);
     }
 
-    /// The highest id that was given, and whether something was erased.
-    pub(super) fn end(self) -> (i64, bool) {
-        (self.last_id.get(), self.erased.get())
+    /// Says that an entry was added, whose content has this sum.
+    pub(super) fn added(&self, id: i64, sum: u32) {
+        self.added.borrow_mut().push((id, sum));
+    }
+
+    /// What it has come to.
+    pub(super) fn end(self) -> Done {
+        let Batch { last_id, erased, added, .. } = self;
+        Done { last_id: last_id.get(), erased: erased.get(), added: added.into_inner() }
     }
 }
 

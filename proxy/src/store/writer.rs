@@ -4,12 +4,13 @@
 //! written. So the connection is dropped, the batch is told that it failed, and only a file that was opened anew and has
 //! taken a write is trusted again; after a sync that failed, only one that nobody else had open, see `database::reopen`.
 
-use super::batch::{self, Batch};
+use super::batch::{self, Added, Batch, Done};
 use super::checkpoint::{Checkpointer, checkpoint};
 use super::error::{is_damage, is_unsynced};
 use super::lock::Held;
 use super::queue::Queue;
 use super::reader::Reader;
+use super::spool::withdraw;
 use super::{StoreError, database};
 use crate::limits;
 use crate::process_log::Seldom;
@@ -77,6 +78,8 @@ pub(super) struct Writer {
     checkpointer: Option<Checkpointer>,
     /// Whether a sync has failed, and the file was not opened again since.
     unsynced: bool,
+    /// What was added by the transactions whose sync that was. They may be there all the same when it is opened again.
+    doubtful: Vec<Added>,
     /// Whether the file was found damaged. Then no write is tried any more.
     damaged: bool,
     queue: Arc<Queue>,
@@ -114,6 +117,7 @@ impl Writer {
             path,
             database: Some(database),
             unsynced: false,
+            doubtful: Vec::new(),
             damaged: false,
             queue,
             reader,
@@ -188,10 +192,14 @@ impl Writer {
             let batch = Batch::new(&transaction, last_id);
             let mut each = writes.iter_mut().enumerate();
             let failed = each.find_map(|(at, write)| Some((at, write.apply(&batch).err()?)));
-            let (last_id, erased) = batch.end();
+            let Done { last_id, erased, added } = batch.end();
             match failed {
                 None => {
-                    transaction.commit()?;
+                    transaction.commit().inspect_err(|error| {
+                        if is_unsynced(error) {
+                            self.doubtful.extend(added);
+                        }
+                    })?;
                     self.last_id = last_id;
                     if erased {
                         // What is written is written; if the log cannot be emptied now, it is later.
@@ -284,7 +292,9 @@ impl Writer {
                     // Somebody may have read since.
                     self.reader.give_up();
                 }
-                let database = database::reopen(&self.path, self.unsynced)?;
+                let mut database = database::reopen(&self.path, self.unsynced)?;
+                withdraw(&mut database, &self.doubtful)?;
+                self.doubtful = Vec::new();
                 self.unsynced = false;
                 self.checkpointer = Checkpointer::start(self.path.clone()).ok();
                 self.health.writable.store(true, Ordering::Release);

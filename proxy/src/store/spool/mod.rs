@@ -14,3 +14,4 @@ pub use read::{Contents, Filter, Listed};
 pub use record::{Content, Failed, LastAnswer};
 pub use row::{Entry, EntryKind, EntryState, NewEntry};
 pub use seal::Unreadable;
+pub(super) use write::withdraw;

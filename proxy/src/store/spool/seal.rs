@@ -68,7 +68,7 @@ pub(in crate::store) fn put<R: Record>(
     appid: &str,
     record: &[u8],
 ) -> rusqlite::Result<()> {
-    put_by(R::PUT, &place::<R>(id, appid), batch, keys, id, record)
+    put_by(R::PUT, &place::<R>(id, appid), batch, keys, id, record).map(drop)
 }
 
 /// Writes a new content, whose id is the `next` of its table or just one that it does not have.
@@ -81,7 +81,9 @@ pub(super) fn add(
     record: &[u8],
 ) -> rusqlite::Result<()> {
     let sql = if next { ADD } else { Content::PUT };
-    put_by(sql, &place::<Content>(id, appid), batch, keys, id, record)
+    let sum = put_by(sql, &place::<Content>(id, appid), batch, keys, id, record)?;
+    batch.added(id, sum);
+    Ok(())
 }
 
 const ADD: &str = "INSERT INTO content (sealed, sum, content) VALUES (?2, ?3, ?4)";
@@ -93,13 +95,14 @@ fn put_by(
     keys: &Keys,
     id: i64,
     record: &[u8],
-) -> rusqlite::Result<()> {
+) -> rusqlite::Result<u32> {
     let (sealed, kept) = match keys.seal(place, record) {
         Some(sealed) => (true, Cow::Owned(sealed)),
         None => (false, Cow::Borrowed(record)),
     };
     let sum = sum(place, sealed, &kept);
-    batch.statement(sql)?.execute((id, sealed, sum, &*kept)).map(drop)
+    batch.statement(sql)?.execute((id, sealed, sum, &*kept))?;
+    Ok(sum)
 }
 
 /// Reads a record of kind `R` from its row, if it has one.

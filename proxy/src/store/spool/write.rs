@@ -5,10 +5,10 @@ use super::record::{Content, Failed};
 use super::row::{self, Entry, NewEntry, columns, row_id};
 use super::seal;
 use crate::limits;
-use crate::store::batch::Batch;
+use crate::store::batch::{Added, Batch};
 use crate::store::key::Keys;
 use crate::store::{Store, StoreError};
-use rusqlite::{Connection, OptionalExtension, Params};
+use rusqlite::{Connection, OptionalExtension, Params, TransactionBehavior};
 
 impl Store {
     /// What stands for a user in [`Entry::user`], and what stood for it before the store had a key. With a key nobody else
@@ -317,4 +317,21 @@ fn delete(batch: &Batch<'_>, id: i64) -> rusqlite::Result<bool> {
         batch.statement(sql)?.execute([id])?;
     }
     Ok(found)
+}
+
+/// Deletes entries whose writers were told that they have failed, where they are there all the same. An id may have been given
+/// to another process's entry since, whose content has another sum.
+pub(in crate::store) fn withdraw(
+    database: &mut Connection,
+    added: &[Added],
+) -> rusqlite::Result<()> {
+    let transaction = database.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    for (id, sum) in added {
+        let content = "DELETE FROM content WHERE id = ?1 AND sum = ?2";
+        if transaction.execute(content, (id, sum))? > 0 {
+            transaction.execute("DELETE FROM failure WHERE id = ?1", [id])?;
+            transaction.execute("DELETE FROM entry WHERE id = ?1", [id])?;
+        }
+    }
+    transaction.commit()
 }
