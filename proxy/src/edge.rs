@@ -20,7 +20,7 @@ use crate::metrics::Metrics;
 use crate::openid::OpenidKey;
 use crate::spool::{Orphan, Spool};
 use crate::store::spool::Unreadable;
-use crate::store::{self, Access, Store, StoreKey};
+use crate::store::{self, Access, Store, StoreError, StoreKey};
 use crate::summary::Summaries;
 use crate::upstream::Failure;
 use arc_swap::{ArcSwap, Guard};
@@ -92,7 +92,7 @@ pub enum OpenError {
     Store(#[from] store::OpenError),
     /// What is in the store.
     #[error("store.url: {0}")]
-    Read(#[from] store::StoreError),
+    Read(#[from] StoreError),
     /// `wechat.ca_file`.
     #[error("wechat.{0}")]
     Wechat(String),
@@ -210,19 +210,29 @@ impl Edge {
         let dir = &config.store.dir;
         let appids = config.accounts.values().map(|account| account.appid.clone()).collect();
         let options = store::Options { access, key: store_key(&config.store)?, appids };
-        let store = Store::open(dir, options)?;
+        let mut store = Store::open(dir, options.clone())?;
         let key = |error| OpenError::Key(dir.display().to_string(), error);
         let openid = OpenidKey::open(dir).map_err(key)?;
         let edge_tokens = EdgeTokens::new(key_file::open(dir, "edge_token.key").map_err(key)?);
         let grace = config.runtime.grace;
         let metrics = Metrics::register(registry)?;
         let events: Arc<Events> = Arc::default();
+        let log = Lines::start("access-log", std::io::stdout()).map_err(OpenError::Log)?;
+        let read = |store: &Store| {
+            Spool::open(store.clone(), &config.spool, events.clone(), log.clone(), &metrics)
+        };
+        let spool = match read(&store) {
+            // Opened once more the store saves what can be read.
+            Err(StoreError::Damaged) => {
+                drop(store);
+                store = Store::open(dir, options)?;
+                read(&store)?
+            }
+            spool => spool?,
+        };
         if let Some(why) = store.spool_sealed()? {
             return Err(OpenError::Sealed(why, dir.display().to_string()));
         }
-        let log = Lines::start("access-log", std::io::stdout()).map_err(OpenError::Log)?;
-        let spool =
-            Spool::open(store.clone(), &config.spool, events.clone(), log.clone(), &metrics)?;
         let state = State::new(config, None, &metrics, &store, &spool, &events)?;
         Ok(Edge {
             state: ArcSwap::from_pointee(state),

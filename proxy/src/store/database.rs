@@ -267,23 +267,37 @@ fn write_ahead(database: &Connection) -> rusqlite::Result<()> {
     database.pragma_update(None, "secure_delete", true)
 }
 
-/// What is looked over at every start: what must be right before anything else is done. Damage of the rest of the spool
-/// is found when that is read.
-const PARTS: [&str; 5] = ["(sqlite_schema)", "(credential)", "(counter)", "(value)", "(entry)"];
+/// What is looked over at every start: what must be right before anything else is done. The entries of the spool are looked
+/// over while they are read ([`check_entries`]); damage of their contents is found when those are.
+const PARTS: [&str; 4] = ["(sqlite_schema)", "(credential)", "(counter)", "(value)"];
 
 /// Everything.
 const WHOLE: [&str; 1] = ["(1)"];
 
 fn check(path: &Path, database: &Connection, parts: &[&str]) -> Result<(), OpenError> {
     for part in parts {
-        let found: String = database
-            .query_row(&format!("PRAGMA quick_check{part}"), (), |row| row.get(0))
-            .map_err(|error| OpenError::of(path, error))?;
-        if found != "ok" {
-            // A line of stars names the database, of which there is one.
-            let what = found.lines().find(|line| !line.starts_with("***")).unwrap_or(&found);
-            return Err(OpenError::Damaged { path: path.to_owned(), what: what.to_owned() });
+        let found = damage(database, part).map_err(|error| OpenError::of(path, error))?;
+        if let Some(what) = found {
+            return Err(OpenError::Damaged { path: path.to_owned(), what });
         }
     }
     Ok(())
+}
+
+/// Looks over the entries of the spool.
+pub(super) fn check_entries(database: &Connection) -> rusqlite::Result<()> {
+    let corrupt = ffi::Error::new(ffi::SQLITE_CORRUPT);
+    match damage(database, "(entry)")? {
+        None => Ok(()),
+        what => Err(rusqlite::Error::SqliteFailure(corrupt, what)),
+    }
+}
+
+/// What is wrong with a part of the database.
+fn damage(database: &Connection, part: &str) -> rusqlite::Result<Option<String>> {
+    let check = format!("PRAGMA quick_check{part}");
+    let found: String = database.query_row(&check, (), |row| row.get(0))?;
+    // A line of stars names the database, of which there is one.
+    let what = found.lines().find(|line| !line.starts_with("***")).unwrap_or(&found);
+    Ok((what != "ok").then(|| what.to_owned()))
 }

@@ -85,9 +85,9 @@ struct Shared {
 }
 
 impl Store {
-    /// Opens the store in the folder `dir`; makes both when there is none. Looks over all but the contents of the
-    /// spool, whose damage is found when they are read. A damaged store is replaced by one with all that can be read
-    /// of it, see [`Store::salvaged`].
+    /// Opens the store in the folder `dir`; makes both when there is none. Looks over all but the spool,
+    /// whose damage is found when it is read: [`Store::spooled`]. A damaged store, also one that was found to be before, is
+    /// replaced by one with all that can be read of it, see [`Store::salvaged`].
     ///
     /// # Errors
     /// When the folder cannot be written, another process has the store open, or the file is of a newer wxedge, not

@@ -5,10 +5,12 @@ use super::row::{self, Entry, columns, row_id};
 use super::seal::{self, Unreadable};
 use crate::limits;
 use crate::store::key::Keys;
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, database};
 use rusqlite::{Connection, OptionalExtension};
+use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread::Builder;
 
 /// Which entries a page of the list shows.
 #[derive(Debug, Clone, Default)]
@@ -38,20 +40,28 @@ pub struct Listed {
 }
 
 impl Store {
-    /// Gives every entry to `each`, in the order of their ids. Says how many rows make no sense and were left out.
+    /// Gives every entry to `each`, in the order of their ids, and looks over them. Says how many rows make no sense and were
+    /// left out.
     ///
     /// # Errors
-    /// When the file cannot be read.
+    /// When the file cannot be read. [`StoreError::Damaged`] when the entries are not what was written; the next
+    /// [`Store::open`] then saves what can be read.
     pub fn spooled(&self, each: impl FnMut(Entry)) -> Result<u64, StoreError> {
-        // A million take a while: they are read while those before are dealt with.
         let (chunks, read) = sync_channel(limits::SPOOL_CHUNKS_AHEAD);
+        let thread = |name: &str| Builder::new().name(name.to_owned());
+        let none = |error: io::Error| StoreError::Read(error.to_string());
+        // A million take a while: they are looked over, read and dealt with side by side.
         std::thread::scope(|scope| {
-            let reading = std::thread::Builder::new()
-                .name("spool-read".to_owned())
+            let checking = thread("spool-check")
+                .spawn_scoped(scope, || self.read_long(database::check_entries))
+                .map_err(none)?;
+            let reading = thread("spool-read")
                 .spawn_scoped(scope, || self.read_long(|database| read_entries(database, chunks)))
-                .map_err(|error| StoreError::Read(error.to_string()))?;
+                .map_err(none)?;
             read.into_iter().flatten().for_each(each);
-            reading.join().unwrap_or(Err(StoreError::Closed))
+            let senseless = reading.join().unwrap_or(Err(StoreError::Closed));
+            checking.join().unwrap_or(Err(StoreError::Closed))?;
+            senseless
         })
     }
 

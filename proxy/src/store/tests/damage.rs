@@ -202,6 +202,15 @@ fn copy(from: &Path, to: &Path) {
 
 /// Reads everything. What is found damaged only then is looked at by the next start, which saves what can be read.
 fn twice(store: Store, dir: &Path, damage: Damage) -> (Store, Kept) {
+    // As a start of the edge does.
+    let store = match store.spooled(|_| ()) {
+        Ok(_senseless) => store,
+        Err(error) => {
+            assert_eq!(error, StoreError::Damaged, "{damage:?}");
+            drop(store);
+            open(dir).unwrap()
+        }
+    };
     match read(&store) {
         Ok(kept) if kept.dead.is_empty() || store.salvaged().is_some() => return (store, kept),
         // As who delivers them does.

@@ -4,7 +4,7 @@ use super::spool::{add, body, content, entries, failed, new};
 use super::{dir, open};
 use crate::store::salvage::page::PAGE;
 use crate::store::spool::{EntryState, Filter, NewEntry, Unreadable};
-use crate::store::{KeyError, Options, Store, StoreKey};
+use crate::store::{KeyError, Options, Store, StoreError, StoreKey};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use wxedge_tests::folder::Folder;
@@ -99,6 +99,9 @@ async fn what_is_sealed_is_restored_when_its_entry_is_lost() {
     std::fs::write(&path, bytes).unwrap();
     let appids = vec!["wx0".to_owned(), "wx1".to_owned()];
     let options = Options { key: Some(key(1)), appids, ..Options::default() };
+    let store = Store::open(&dir(&folder), options.clone()).unwrap();
+    assert_eq!(store.spooled(|_| ()), Err(StoreError::Damaged));
+    drop(store);
     let store = Store::open(&dir(&folder), options).unwrap();
     assert_eq!(store.salvaged().map(|salvage| salvage.saved), Some(1));
     assert_eq!(body(&store, id).as_deref(), Ok("sealed"));
