@@ -146,6 +146,8 @@ impl Writer {
             let tidied = if idle { self.shrink() } else { Ok(()) }.and_then(|()| self.tidy());
             self.note(&tidied);
         }
+        let settled = self.settle();
+        self.note(&settled);
         self.checkpointer = None;
         if let Some(database) = &self.database {
             let emptied = database::empty_log(database).map(drop);
