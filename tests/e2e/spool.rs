@@ -191,6 +191,8 @@ fn what_the_app_refuses_for_good_is_a_dead_letter_with_its_last_words() {
     await_entries(&edge, 0, refusals.len());
     edge.assert_outcomes(&[("fallback_error", refusals.len() as u64)]);
     assert_eq!(app.calls(), refusals.len(), "nobody is asked twice");
+    // What stands behind a question mark would be taken out.
+    edge.await_stderr("main: a message is a dead letter; /v1/spool says why (state=dead)");
     let dead = entries(&edge, "state=dead");
     for (entry, status) in dead.iter().zip(refusals) {
         assert_eq!((&entry["reason"], &entry["attempts"]), (&"status".into(), &1.into()));

@@ -172,9 +172,7 @@ impl AccountSpool {
         self.dead.fetch_add(1, Ordering::Relaxed);
         if self.said_dead.is_time() {
             let name = self.name.load();
-            log::warn!(
-                "{name}: a message is a dead letter, /v1/spool?state=dead&account={name} says why"
-            );
+            log::warn!("{name}: a message is a dead letter; /v1/spool says why (state=dead)");
         }
         if !self.ground.others.are_gone() {
             self.state().counted.insert(id);

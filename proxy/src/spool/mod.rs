@@ -282,7 +282,7 @@ impl Spool {
             let Seen { pending, dead, .. } = seen;
             log::warn!(
                 "{pending} messages of {appid} wait in the spool and {dead} are dead letters, but no account has this appid any more: \
-                 nobody gets them; give it its account back, or look at them with /v1/spool?account={appid} and delete them"
+                 nobody gets them; give it its account back, or look at them in /v1/spool (account={appid}) and delete them"
             );
         }
     }

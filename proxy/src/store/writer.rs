@@ -149,7 +149,9 @@ impl Writer {
         let settled = self.settle();
         self.note(&settled);
         self.checkpointer = None;
-        if let Some(database) = &self.database {
+        // A damaged one is left as it is, for the start that saves what can be read.
+        let sound = !self.health.damaged.load(Ordering::Acquire);
+        if let Some(database) = self.database.as_ref().filter(|_| sound) {
             let emptied = database::empty_log(database).map(drop);
             self.note(&emptied);
         }
